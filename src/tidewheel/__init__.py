@@ -1,0 +1,105 @@
+"""Tidewheel: background jobs for Python on the database you already have.
+
+Start with `App`, put `@app.task` on a function, `await task.enqueue(...)`, and run `tidewheel worker module:app`.
+"""
+
+from tidewheel._admin import DeadLetter
+from tidewheel._app import App
+from tidewheel._check import Problem
+from tidewheel._config import WorkerOptions
+from tidewheel._context import JobContext, current_job
+from tidewheel._env import Env
+from tidewheel._handle import JobHandle
+from tidewheel._model.backoff import Backoff, custom, delays, exponential, fixed, linear
+from tidewheel._model.errors import (
+    Cancel,
+    ConfigError,
+    DecodeError,
+    EncodeError,
+    JobCancelled,
+    JobFailed,
+    JobNotDone,
+    JobNotFound,
+    LeaseLost,
+    PayloadTooLarge,
+    ResultTimeout,
+    Retry,
+    SchemaMismatch,
+    Snooze,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    TidewheelError,
+)
+from tidewheel._model.job import AttemptRecord, ErrorInfo, History, Job, LogLine
+from tidewheel._model.query import Action, Altered, JobFilter, Page, StoreInfo
+from tidewheel._model.queue import QueueStats
+from tidewheel._model.retention import FOREVER, Keep, Retention, keep
+from tidewheel._model.retry import RetryPolicy
+from tidewheel._model.state import JobState
+from tidewheel._model.worker import WorkerInfo, WorkerRow
+from tidewheel._task import AsyncTask, Configured, PreparedJob, SyncTask, Task
+from tidewheel._telemetry import EVENTS, Event
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EVENTS",
+    "FOREVER",
+    "Action",
+    "Altered",
+    "App",
+    "AsyncTask",
+    "AttemptRecord",
+    "Backoff",
+    "Cancel",
+    "ConfigError",
+    "Configured",
+    "DeadLetter",
+    "DecodeError",
+    "EncodeError",
+    "Env",
+    "ErrorInfo",
+    "Event",
+    "History",
+    "Job",
+    "JobCancelled",
+    "JobContext",
+    "JobFailed",
+    "JobFilter",
+    "JobHandle",
+    "JobNotDone",
+    "JobNotFound",
+    "JobState",
+    "Keep",
+    "LeaseLost",
+    "LogLine",
+    "Page",
+    "PayloadTooLarge",
+    "PreparedJob",
+    "Problem",
+    "QueueStats",
+    "ResultTimeout",
+    "Retention",
+    "Retry",
+    "RetryPolicy",
+    "SchemaMismatch",
+    "Snooze",
+    "StoreError",
+    "StoreFull",
+    "StoreInfo",
+    "StoreUnavailable",
+    "SyncTask",
+    "Task",
+    "TidewheelError",
+    "WorkerInfo",
+    "WorkerOptions",
+    "WorkerRow",
+    "current_job",
+    "custom",
+    "delays",
+    "exponential",
+    "fixed",
+    "keep",
+    "linear",
+]

@@ -1,0 +1,353 @@
+"""The app: the registry of tasks, the door to the store, and the place where everything is put together."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from itertools import islice
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
+
+
+from tidewheel._admin import DeadLetter, DeadLetters, Jobs, Queues, Workers
+from tidewheel._check import Problem, check_app
+from tidewheel._config import WorkerOptions
+from tidewheel._env import Env
+from tidewheel._handle import JobHandle
+from tidewheel._model.retry import RetryPolicy
+from tidewheel._model.duration import Span, micros
+from tidewheel._model.errors import ConfigError
+from tidewheel._model.job import Job
+from tidewheel._model.query import StoreInfo
+from tidewheel._model.retention import Retention
+from tidewheel._names import check_name
+from tidewheel._portal import Portal
+from tidewheel._results import Results
+from tidewheel._serde import MAX_PAYLOAD
+from tidewheel._stores import make_store
+from tidewheel._task import (
+    DEAD_LETTER_KIND,
+    AsyncTask,
+    P,
+    PreparedJob,
+    R,
+    RunIn,
+    SyncTask,
+    Task,
+    TaskSettings,
+    changed,
+    where_to_run,
+)
+from tidewheel._telemetry import Listener, Telemetry
+
+if TYPE_CHECKING:
+    from tidewheel._engine.worker import Worker
+    from tidewheel._store.base import Store
+
+T = TypeVar("T")
+_BATCH: Final = 500
+
+
+class App:
+    """Tasks and the store their jobs live in.
+
+    Args:
+        url: where jobs live: `sqlite:///jobs.db` (relative), `sqlite:////var/jobs.db` (absolute), `memory://`.
+        retry: the policy of tasks that have none of their own; default 3 attempts, 1 s doubling, at most 1 h.
+        retention: how long ended jobs are kept, for tasks that do not say; default 1000 completed jobs or
+            24 h, and 5000 failed ones, per queue and task.
+        queues: retention of single queues, by name; a task's own wins.
+        max_payload: bytes of JSON that arguments or a result may have; default 256 KiB.
+        env: clock, ids and random source; tests replace them.
+
+    Raises:
+        ConfigError: a URL or setting that cannot work.
+    """
+
+    def __init__(
+        self,
+        url: str = "sqlite:///tidewheel.db",
+        *,
+        retry: RetryPolicy | int | None = None,
+        retention: Retention | None = None,
+        queues: Mapping[str, Retention] | None = None,
+        max_payload: int = MAX_PAYLOAD,
+        env: Env | None = None,
+    ) -> None:
+        if max_payload < 1:
+            raise ConfigError(f"max_payload={max_payload} must be a positive number of bytes.")
+        self.url = url
+        self.env = env or Env()
+        self.max_payload = max_payload
+        self.retention = retention or Retention()
+        self.queue_retention: Mapping[str, Retention] = MappingProxyType(dict(queues or {}))
+        self.telemetry = Telemetry(self.env.clock)
+        self.jobs = Jobs(self)
+        self.queues = Queues(self)
+        self.dead_letters = DeadLetters(self)
+        self.workers = Workers(self)
+        self._defaults = TaskSettings(retry=RetryPolicy.of(retry if retry is not None else RetryPolicy()))
+        self._tasks: dict[str, Task[..., Any]] = {}
+        self._store: Store = make_store(url, self.env)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._opening: asyncio.Lock | None = None
+        self._results: Results | None = None
+        self._portal = Portal()
+
+    def __repr__(self) -> str:
+        return f"<App {self.url} with {len(self._tasks)} tasks>"
+
+    # -- tasks
+
+    @property
+    def tasks(self) -> Mapping[str, Task[..., Any]]:
+        """The tasks by name."""
+        return MappingProxyType(self._tasks)
+
+    @overload
+    def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    @overload
+    def task(self, fn: Callable[P, R], /) -> SyncTask[P, R]: ...
+    @overload
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        retry: RetryPolicy | int | None = None,
+        timeout: Span | None = None,
+        soft_timeout: Span | None = None,
+        run_in: RunIn | None = None,
+        unique: bool | str | None = None,
+        tags: Iterable[str] | None = None,
+        retention: Retention | None = None,
+        max_crashes: int | None = None,
+    ) -> _Decorator: ...
+
+    def task(self, fn: Any = None, /, *, name: str | None = None, run_in: RunIn | None = None, **given: Any) -> Any:
+        """Make a task of a function: `@app.task` or `@app.task(queue="email", retry=5, ...)`.
+
+        Args:
+            name: what jobs call it (their *kind*); default: the function's name. Keep it when you rename the function.
+            queue: where its jobs wait; default "default".
+            priority: 1 (first) to 1000 (last); default 100.
+            retry: a `RetryPolicy`, or a number of attempts; default: the app's.
+            timeout: an attempt may take so long (seconds, or "30s"), then it is ended and retried; default: no limit.
+            soft_timeout: after so long the handler is asked to wind up (`current_job().cancelled`).
+            run_in: "loop" (async functions), "thread" (plain ones), or "process" for CPU-bound plain functions.
+            unique: at most one live job of the task (with the same arguments: `True`; or under a fixed key).
+            tags: words to find its jobs by.
+            retention: how long its ended jobs are kept.
+            max_crashes: so many lost workers make a dead letter of a job; default 3.
+
+        Raises:
+            ConfigError: every setting that cannot work, at once, or a name that is taken.
+        """
+        if fn is None:
+            return lambda function: self._register(function, name, run_in, given)
+        return self._register(fn, name, run_in, given)
+
+    def _register(
+        self, fn: Callable[..., Any], name: str | None, run_in: RunIn | None, given: Mapping[str, Any]
+    ) -> Task[..., Any]:
+        if not callable(fn) or isinstance(fn, Task | type):
+            raise ConfigError(f"{fn!r} cannot be a task: put @app.task on a function.")
+        try:
+            name = check_name(name if name is not None else fn.__name__, "a task name")
+        except (ValueError, TypeError) as error:
+            raise ConfigError(str(error)) from None
+        if name in self._tasks:
+            known = self._tasks[name].fn
+            raise ConfigError(
+                f"There are two tasks named {name!r}: {known.__module__}.{known.__qualname__} and "
+                f"{fn.__module__}.{fn.__qualname__}. Give one of them another name: @app.task(name=...)."
+            )
+        unknown = given.keys() - {
+            "queue", "priority", "retry", "timeout", "soft_timeout", "unique", "tags", "retention", "max_crashes"
+        }  # fmt: skip
+        if unknown:
+            raise ConfigError([f"{name}: @app.task has no option {option!r}." for option in sorted(unknown)])
+        where = where_to_run(fn, run_in, name)
+        settings = changed(self._defaults, name, given, self.max_payload)
+        make = AsyncTask if inspect.iscoroutinefunction(fn) else SyncTask
+        task: Task[..., Any] = make(self, fn, name, where, settings)
+        self._tasks[name] = task
+        return task
+
+    def retention_of(self, task: Task[..., Any], queue: str) -> Retention:
+        """What holds for ended jobs of a task in a queue: the task's own word, the queue's, or the app's."""
+        if task.settings.retention is not self._defaults.retention:
+            return task.settings.retention
+        return self.queue_retention.get(queue, self.retention)
+
+    def on_dead_letter(self, fn: Callable[[DeadLetter], Awaitable[None] | None]) -> Callable[..., Any]:
+        """Have `fn(dead)` called for every job that is given up: `@app.on_dead_letter`.
+
+        The call is a job itself, enqueued in the same write that gives up the other, so a crash cannot lose
+        it; it is tried 5 times. Jobs enqueued before the handler existed are not covered.
+
+        Raises:
+            ConfigError: there is one already.
+        """
+        name = getattr(fn, "__qualname__", repr(fn))
+
+        async def tell(job_id: str) -> None:
+            dead = await self.dead_letters.get(job_id)
+            if dead is not None:
+                told = fn(dead) if inspect.iscoroutinefunction(fn) else await asyncio.to_thread(fn, dead)
+                if inspect.isawaitable(told):
+                    await told
+
+        tell.__doc__ = f"Calls {name} for a dead letter."
+        self._register(tell, DEAD_LETTER_KIND, "loop", {"retry": 5})
+        return fn
+
+    @property
+    def dead_letter_kind(self) -> str | None:
+        """The task that is told of dead letters, if there is one."""
+        return DEAD_LETTER_KIND if DEAD_LETTER_KIND in self._tasks else None
+
+    # -- enqueue
+
+    async def enqueue_one(self, prepared: PreparedJob[R]) -> JobHandle[R]:
+        """Add one prepared job. See `Task.enqueue`."""
+        store = await self.opened()
+        new = prepared.new
+        (answer,) = await store.enqueue([new])
+        return JobHandle(self, answer.id, new.kind, new.queue, created=answer.inserted)
+
+    async def enqueue_many(self, jobs: Iterable[PreparedJob[R]], *, batch: int = _BATCH) -> list[JobHandle[R]]:
+        """Add many jobs, `batch` to a round trip; each batch is added whole or not at all.
+
+        Takes any iterable, also an endless-looking generator: only two batches are in memory at a time,
+        besides the handles it gives back in order.
+
+        Raises:
+            StoreUnavailable, StoreFull, StoreError: batches before the failing one are in. Give jobs ids of
+                their own to repeat the whole call without doubling them.
+        """
+        if not 1 <= batch <= 10_000:  # noqa: PLR2004 -- said in the message
+            raise ValueError(f"batch={batch} must be 1 to 10000 jobs.")
+        store = await self.opened()
+        handles: list[JobHandle[R]] = []
+        source = iter(jobs)
+        sent: tuple[asyncio.Task[Any], list[PreparedJob[R]]] | None = None
+        while True:
+            part = list(islice(source, batch))
+            # The next batch is encoded while the store writes this one.
+            task = asyncio.create_task(store.enqueue([one.new for one in part])) if part else None
+            if task is not None:
+                await asyncio.sleep(0)
+            if sent is not None:
+                handles += self._handles(sent[1], await sent[0])
+            if task is None:
+                return handles
+            sent = (task, part)
+
+    def _handles(self, prepared: list[PreparedJob[R]], answers: list[Any]) -> list[JobHandle[R]]:
+        return [
+            JobHandle(self, answer.id, one.new.kind, one.new.queue, created=answer.inserted)
+            for one, answer in zip(prepared, answers, strict=True)
+        ]
+
+    async def ended(self, job_id: str, kind: str, timeout: Span | None) -> Job:
+        """Wait until a job has ended. See `JobHandle.result`."""
+        await self.opened()
+        assert self._results is not None  # noqa: S101 -- opened() made it
+        return await self._results.ended(job_id, kind, None if timeout is None else micros(timeout) / 1_000_000)
+
+    def run_sync(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run any of the coroutines of this app from sync code, such as a Flask view or a plain task:
+        `job = app.run_sync(send.enqueue("ada@example.org"))`.
+
+        Raises:
+            RuntimeError: called from async code; use `await` there.
+        """
+        loop = self._loop if self._loop is not None and self._loop.is_running() else None
+        return self._portal.run(work, loop)
+
+    # -- life
+
+    async def opened(self) -> Store:
+        """The store, opened for the running event loop.
+
+        Raises:
+            SchemaMismatch, StoreUnavailable, StoreError: it cannot be used.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is loop and self._results is not None:
+            return self._store
+        if self._loop is not None and self._loop is not loop and self._loop.is_running():
+            raise ConfigError(
+                "This app is open in another event loop that still runs. Use one loop, `app.run_sync(...)` from other "
+                "threads, or a second App."
+            )
+        if self._loop is not loop:
+            self._loop, self._opening = loop, asyncio.Lock()
+            self._results = None
+        assert self._opening is not None  # noqa: S101 -- set with the loop
+        async with self._opening:
+            if self._results is None:
+                await self._store.open()
+                self._results = Results(self._store)
+        return self._store
+
+    async def close(self) -> None:
+        """Let go of the store. Safe to call twice; the next use opens it again."""
+        if self._results is not None:
+            results, self._results = self._results, None
+            await results.close()
+            await self._store.close()
+        self._loop = None
+
+    async def __aenter__(self) -> Self:
+        await self.opened()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def info(self) -> StoreInfo:
+        """Version, schema, clock and durability of the store."""
+        return await (await self.opened()).info()
+
+    async def migrate(self) -> tuple[int, int]:
+        """Bring the store's schema up to date; gives the version before and after."""
+        return await self._store.migrate()
+
+    def check(self) -> list[Problem]:
+        """Everything about this app that is wrong or doubtful, without touching the store."""
+        return check_app(self)
+
+    def on(self, event: str, listener: Listener) -> None:
+        """Call `listener(event)` in this process whenever `event` happens; see `EVENTS`.
+
+        Raises:
+            ValueError: no such event.
+        """
+        self.telemetry.on(event, listener)
+
+    def worker(self, **options: Any) -> Worker:
+        """A worker for this app; `await worker.run()` runs it until it is told to stop. See `WorkerOptions`.
+
+        Raises:
+            ConfigError: every option that cannot work, at once.
+        """
+        from tidewheel._engine.worker import Worker
+
+        return Worker(self, WorkerOptions.of(**options))
+
+
+class _Decorator:
+    """What `@app.task(...)` gives: keeps the signature of async and plain functions apart for type checkers."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> SyncTask[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any:
+        raise NotImplementedError
+
+

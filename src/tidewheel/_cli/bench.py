@@ -1,0 +1,21 @@
+"""`tidewheel bench`: the options; the measuring is `tidewheel._bench`."""
+
+from __future__ import annotations
+
+import click
+
+from tidewheel._cli.output import json_option
+from tidewheel._cli.params import examples
+
+
+@click.command(epilog=examples("tidewheel bench --jobs 50000"))
+@click.option("--store", metavar="URL", help="What to measure [default: a SQLite file made for it].")
+@click.option(
+    "--jobs", type=click.IntRange(100, 10_000_000), default=20_000, show_default=True, help="Jobs per figure."
+)
+@json_option
+def bench(store: str | None, jobs: int, as_json: bool) -> int:
+    """Measure a store on this machine: enqueue, drain, latency, memory."""
+    from tidewheel._bench import run
+
+    return run.main(store=store, jobs=jobs, json=as_json)

@@ -1,0 +1,226 @@
+"""`tidewheel dev`: a worker that starts again when the code changes, and says what each job does.
+
+The parent never imports the app: it watches files and keeps one child, `tidewheel dev APP --no-reload`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from tidewheel._cli import logs, plain
+from tidewheel._cli.output import emit, json_option
+from tidewheel._cli.params import Name, app_argument, examples
+from tidewheel._cli.show import safe
+from tidewheel._cli.worker import CHILD, banner, exit_code, run_worker, worker_options
+
+if TYPE_CHECKING:
+    from tidewheel import Event
+    from tidewheel._cli.reload import Watcher
+    from tidewheel._engine.supervisor import Child
+
+POLL: Final = 0.5
+"""Seconds between two looks at the files."""
+GRACE: Final = 5.0
+"""Seconds a job has to finish when the code changed."""
+EVENTS: Final = {
+    "job.started": ("started", "cyan"),
+    "job.completed": ("completed", "green"),
+    "job.failed": ("failed", "magenta"),
+    "job.discarded": ("discarded", "red"),
+    "job.cancelled": ("cancelled", "bright_black"),
+    "job.snoozed": ("snoozed", "blue"),
+    "job.released": ("released", "bright_black"),
+    "job.stalled": ("lease lost", "red"),
+}
+
+
+@click.command(epilog=examples("tidewheel dev shop.jobs:app"))
+@app_argument
+@click.option(
+    "--queue", "-q", "queues", metavar="QUEUE", multiple=True, help="Repeatable [default: those of its tasks]."
+)
+@click.option("--concurrency", "-c", type=click.IntRange(1), help="Jobs at a time [default: 100].")
+@click.option("--reload/--no-reload", default=True, help="Start again when a .py file of the app changes.")
+@click.option(
+    "--watch",
+    "folders",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    multiple=True,
+    help="Watch this folder too; repeatable.",
+)
+@click.option("--log-level", type=Name(logs.LEVELS), default="info", show_default=True, help="What to log.")
+@json_option
+def dev(app: str, reload: bool, folders: tuple[Path, ...], log_level: str, as_json: bool, **given: Any) -> int:
+    """Run a worker of APP for development: it restarts when the code changes and prints what jobs do.
+
+    With --json each event of a job is one line on stdout.
+    """
+    if reload:
+        return _parent(app, folders)
+    from tidewheel._cli.load import load_app
+
+    logs.set_up(log_level, "text")
+    found = load_app(app)
+    restarted = int(os.environ.get(CHILD, "0")) > 1
+    options = worker_options(given) | {"grace": GRACE}
+    for name in EVENTS:
+        found.on(name, _json_event if as_json else _print_event)
+    if restarted:
+        click.echo(click.style("reloaded", fg="cyan", bold=True), err=True)
+    else:
+        banner(found, app, options)
+        if found.url.startswith("memory:"):
+            click.echo("  memory:// forgets its jobs at every reload, and only this process sees them.", err=True)
+    with contextlib.redirect_stdout(sys.stderr):  # what handlers print
+        return exit_code(run_worker(found, app, options, use_uvloop=False, quiet=True))
+
+
+def _print_event(event: Event) -> None:
+    data = event.data
+    word, colour = EVENTS[event.name]
+    clock = time.strftime("%H:%M:%S", time.localtime(event.at // 1_000_000))
+    parts = [clock, _coloured(f"{word:<10}", colour), safe(str(data.get("kind", ""))), safe(str(data.get("id", "")))]
+    click.echo(" ".join(parts) + _tail(data), err=True)
+
+
+def _tail(data: dict[str, Any]) -> str:
+    from tidewheel._cli.show import one_line
+    from tidewheel._model.duration import human
+
+    tail = ""
+    if isinstance(data.get("duration"), int):
+        tail += f"  {human(data['duration'])}"
+    error = data.get("error")
+    if error is not None:
+        tail += f"  {one_line(f'{error.type}: {error.message}' if hasattr(error, 'type') else str(error))}"
+    return tail
+
+
+def _coloured(text: str, colour: str) -> str:
+    if not sys.stderr.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return click.style(text, fg=colour)
+
+
+def _json_event(event: Event) -> None:
+    with contextlib.redirect_stdout(sys.__stdout__):
+        emit({"event": event.name} | plain.plain({"at": event.at, **event.data}), line=True)
+
+
+def _parent(app: str, folders: tuple[Path, ...]) -> int:
+    from tidewheel._cli.load import make_importable
+    from tidewheel._cli.reload import Watcher, source_folder
+    from tidewheel._engine.supervisor import Process
+
+    make_importable()
+    watched = [source_folder(app), *folders]
+    watcher = Watcher(watched)
+    click.echo(f"Watching {watcher.watched} .py files in {', '.join(map(str, watched))}.", err=True)
+    if watcher.cut:
+        click.echo(f"  There are more; only the first {watcher.watched} are watched.", err=True)
+    command = [sys.executable, "-m", "tidewheel", "dev", *_child_arguments()]
+    made = Reloader(lambda number: Process(command, number), watcher)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda got, _frame: made.stop(got))
+    return made.run()
+
+
+def _child_arguments() -> list[str]:
+    parameters = click.get_current_context().params
+    words = ["--no-reload", "--log-level", parameters["log_level"]]
+    words += [word for name in parameters["queues"] for word in ("--queue", name)]
+    if parameters["concurrency"]:
+        words += ["--concurrency", str(parameters["concurrency"])]
+    if parameters["as_json"]:
+        words.append("--json")
+    return [*words, "--", parameters["app"]]
+
+
+class Reloader:
+    """Keeps one child on the newest code.
+
+    1. Starts the child. 2. Looks at the files. 3. On a change stops the child (kills it after the grace) and
+    starts the next. A child that ended by itself is not started again before a change: its code is broken.
+    """
+
+    def __init__(
+        self, spawn: Callable[[int], Child], watcher: Watcher, *, say: Callable[[str], None] | None = None
+    ) -> None:
+        self._spawn = spawn
+        self._watcher = watcher
+        self._say = say or (lambda text: click.echo(text, err=True))
+        self._events: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+        self._child: Child | None = None
+        self._number = 0
+
+    def stop(self, signum: int) -> None:
+        """End it all. The second time at once."""
+        self._events.put(("signal", signum))
+
+    def run(self) -> int:
+        """Until stopped. Gives the exit code."""
+        self._start()
+        while True:
+            event = self._next(POLL)
+            if event is not None and event[0] == "signal":
+                self._end(event[1])
+                return 0
+            if event is not None and self._is_ours(event):
+                self._child = None
+                self._say(f"The worker ended with exit code {_ended[event[1]]}. Waiting for a change of the code.")
+            if event is None and (changed := self._watcher.changed()):
+                more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+                self._say(f"{os.path.relpath(changed[0])}{more} changed: reloading.")
+                if self._end(signal.SIGTERM):
+                    return 0
+                self._start()
+
+    def _start(self) -> None:
+        self._number += 1
+        child = self._child = self._spawn(self._number)
+
+        def watch() -> None:
+            _ended[child.pid] = child.wait()
+            self._events.put(("ended", child.pid))
+
+        threading.Thread(target=watch, daemon=True).start()
+
+    def _is_ours(self, event: tuple[str, int]) -> bool:
+        return self._child is not None and event == ("ended", self._child.pid)
+
+    def _end(self, signum: int) -> bool:
+        """Stop the child and wait for it. True when a signal came meanwhile: the user wants out."""
+        if self._child is None:
+            return False
+        self._child.stop(signum)
+        left = GRACE + 2
+        interrupted = False
+        while self._child is not None:
+            event = self._next(left)
+            if event is None or event[0] == "signal":
+                self._child.kill()
+                interrupted = interrupted or event is not None
+            elif self._is_ours(event):
+                self._child = None
+        return interrupted
+
+    def _next(self, timeout: float) -> tuple[str, int] | None:
+        try:
+            return self._events.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+
+_ended: Final[dict[int, int]] = {}
+"""Exit codes of children by process id."""

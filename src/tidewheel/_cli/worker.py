@@ -1,0 +1,196 @@
+"""`tidewheel worker`: run jobs, in this process or in several supervised ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from tidewheel._cli import logs
+from tidewheel._cli.errors import FAILURE, OK, RECYCLE, USAGE, CliError
+from tidewheel._cli.output import emit, json_option
+from tidewheel._cli.params import SPAN, Name, app_argument, examples
+from tidewheel._cli.target import without_password
+
+if TYPE_CHECKING:
+    from tidewheel import App
+
+CHILD: Final = "TIDEWHEEL_CHILD"
+
+
+@click.command(
+    epilog=examples(
+        "tidewheel worker shop.jobs:app --queue email --queue default --concurrency 50",
+        "tidewheel worker shop.jobs:app --processes 2 --max-memory 512MB",
+    )
+)
+@app_argument
+@click.option(
+    "--queue", "-q", "queues", metavar="QUEUE", multiple=True, help="Repeatable [default: those of its tasks]."
+)
+@click.option("--concurrency", "-c", type=click.IntRange(1), help="Jobs at a time, of all sorts [default: 100].")
+@click.option("--threads", type=click.IntRange(1), help="Threads for plain functions [default: 16].")
+@click.option("--cpu-processes", type=click.IntRange(1), help="Processes for run_in=process [default: one per core].")
+@click.option("--processes", type=click.IntRange(1), default=1, help="Worker processes, supervised [default: 1].")
+@click.option("--lease", type=SPAN, help="How long a job is held without a sign of life [default: 30s].")
+@click.option("--grace", type=SPAN, help="How long running jobs may finish after a stop [default: 30s].")
+@click.option("--max-jobs", type=click.IntRange(1), help="Recycle a process after so many jobs (exit code 75).")
+@click.option("--max-memory", metavar="SIZE", help="Recycle a process above this, as 512MB (exit code 75).")
+@click.option("--drain", is_flag=True, help="Stop when nothing is left to run.")
+@click.option("--log-level", type=Name(logs.LEVELS), default="info", show_default=True, help="What to log.")
+@click.option("--log-format", type=Name(("text", "json")), default="text", show_default=True, help="How, to stderr.")
+@click.option("--uvloop/--no-uvloop", default=None, help="Use uvloop [default: when it is installed].")
+@json_option
+def worker(app: str, processes: int, as_json: bool, log_level: str, log_format: str, **given: Any) -> int:
+    """Run jobs of APP until SIGTERM or Ctrl-C. The first asks jobs to finish, a second one stops at once."""
+    use_uvloop = given.pop("uvloop")
+    logs.set_up(log_level, log_format)
+    if processes > 1:
+        return supervise(app, processes, as_json=as_json, grace=given["grace"])
+    from tidewheel._cli.load import load_app
+
+    found = load_app(app)
+    options = worker_options(given)
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        reason = run_worker(found, app, options, use_uvloop=use_uvloop, quiet=bool(os.environ.get(CHILD)))
+    if as_json:
+        emit({"app": app, "stopped": reason})
+    return exit_code(reason)
+
+
+def worker_options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of the command as keywords of `App.worker`; what was not given keeps its default there."""
+    names = {"cpu_processes": "processes", "drain": "drain_and_exit"}
+    return {names.get(name, name): value for name, value in given.items() if value not in (None, (), False)}
+
+
+def run_worker(
+    app: App, name: str, options: dict[str, Any], *, use_uvloop: bool | None, quiet: bool, listen: bool = True
+) -> str:
+    """Run a worker to its end; gives why it ended."""
+    from tidewheel._engine.supervisor import stop_when_parent_ends
+
+    if not app.tasks:
+        raise CliError(
+            f"{name} has no tasks, so a worker has nothing to run.",
+            remedy="Decorate functions with @app.task, and import the modules they are in where the app is made.",
+            code=USAGE,
+        )
+
+    async def main() -> str:
+        made = app.worker(**options)
+        if not quiet:
+            banner(app, name, options)
+        loop = asyncio.get_running_loop()
+        if listen:
+            stop_when_parent_ends(lambda: loop.call_soon_threadsafe(made.stop))
+        async with app:
+            return str(await made.run())
+
+    with asyncio.Runner(loop_factory=_loop_factory(use_uvloop)) as runner:
+        return runner.run(main())
+
+
+def _loop_factory(wanted: bool | None) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if wanted is False:
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        if wanted:
+            raise CliError(
+                "--uvloop was given, but uvloop is not installed.",
+                remedy='Install it: pip install "tidewheel[fast]", or leave the option out.',
+                code=USAGE,
+            ) from None
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def exit_code(reason: str) -> int:
+    """The exit code for the reason a worker gave."""
+    return RECYCLE if reason == "recycle" else OK if reason in ("stopped", "drained") else FAILURE
+
+
+def banner(app: App, name: str, options: dict[str, Any]) -> None:
+    """Say on stderr what will run: the app, its store, queues, tasks and limits."""
+    from rich.text import Text
+
+    from tidewheel._cli.errors import listed
+    from tidewheel._cli.output import say
+    from tidewheel._cli.show import fields
+
+    queues = options.get("queues") or sorted({task.settings.queue for task in app.tasks.values()})
+    limits = [f"{options.get('concurrency', 100)} jobs", f"{options.get('threads', 16)} threads"]
+    if any(task.run_in == "process" for task in app.tasks.values()):
+        limits.append(f"{options.get('processes', os.cpu_count() or 1)} CPU processes")
+    say(Text(f"tidewheel worker {name}", style="bold"), stderr=True)
+    say(
+        fields(
+            [
+                ("  store", without_password(app.url)),
+                ("  queues", ", ".join(queues)),
+                ("  tasks", listed(app.tasks)),
+                ("  limits", ", ".join(limits)),
+                ("  stop", "Ctrl-C lets running jobs finish; a second Ctrl-C stops at once"),
+            ]
+        ),
+        stderr=True,
+    )
+
+
+def supervise(app: str, processes: int, *, as_json: bool, grace: str | None) -> int:
+    """Run `processes` children with this command's own arguments."""
+    from tidewheel._cli.load import load_app
+    from tidewheel._engine.supervisor import Process, Supervisor
+    from tidewheel._model.duration import SECOND, micros
+
+    # Loaded here too: a typo must be said once, not by every child again and again.
+    found = load_app(app)
+    if found.url.startswith("memory:"):
+        raise CliError(
+            "memory:// lives in one process, so several workers would see nothing of one another.",
+            remedy="Use a store that processes share, such as sqlite:///jobs.db, or leave --processes out.",
+            code=USAGE,
+        )
+    banner(found, app, worker_options(_own_options()))
+    command = [sys.executable, "-m", "tidewheel", "worker", *_child_arguments()]
+    made = Supervisor(
+        lambda number: Process(command, number),
+        processes,
+        grace=micros(grace or "30s") / SECOND,
+    )
+    code = made.run()
+    if as_json:
+        emit({"app": app, "stopped": "stopped" if code == OK else "failed", "processes": processes})
+    return code
+
+
+def _own_options() -> dict[str, Any]:
+    context = click.get_current_context()
+    skipped = ("app", "as_json", "log_level", "log_format", "processes", "uvloop")
+    return {name: value for name, value in context.params.items() if name not in skipped}
+
+
+def _child_arguments() -> list[str]:
+    """This command's parameters as a command line for one process: from what was parsed, not from sys.argv."""
+    context = click.get_current_context()
+    words: list[str] = []
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if not isinstance(parameter, click.Option) or parameter.name in ("processes", "as_json"):
+            continue
+        if parameter.is_flag:
+            if value is not None:
+                words += [parameter.opts[0]] if value else parameter.secondary_opts[:1]
+        elif parameter.multiple:
+            words += [word for item in value or () for word in (parameter.opts[0], str(item))]
+        elif value is not None:
+            words += [parameter.opts[0], str(value)]
+    return [*words, "--processes", "1", "--", str(context.params["app"])]

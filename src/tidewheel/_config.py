@@ -1,0 +1,132 @@
+"""Options of a worker: validated once, all problems at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from dataclasses import dataclass, fields
+from typing import Any, Final, Self
+
+from tidewheel._model.duration import SECOND, micros
+from tidewheel._model.errors import ConfigError
+from tidewheel._names import check_name
+
+_SIZES: Final = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """How one worker process works. Spans are in microseconds here, seconds or text ("30s") when given.
+
+    queues: the queues it works on; None (default): the queues of its app's tasks.
+    concurrency: async jobs at a time, default 100.
+    threads: plain jobs at a time, each in a thread, default 16.
+    processes: CPU-bound jobs at a time, each in a child process, default: the number of cores.
+    lease: how long a job is safe from other workers without a beat, default 30 s (1 s to 1 h).
+    grace: how long a stop waits for running jobs, default 30 s.
+    poll: how often to look for work when no hint came, default 1 s.
+    max_jobs: leave (exit code 75) after so many jobs; None: never.
+    max_memory: leave when the process is larger than so many bytes; None: never.
+    drain_and_exit: leave when its queues hold no live job.
+    signals: handle SIGTERM and SIGINT (first: stop gracefully; second: at once), default True.
+    """
+
+    queues: tuple[str, ...] | None = None
+    concurrency: int = 100
+    threads: int = 16
+    processes: int = 0
+    lease: int = 30 * SECOND
+    grace: int = 30 * SECOND
+    poll: int = SECOND
+    max_jobs: int | None = None
+    max_memory: int | None = None
+    drain_and_exit: bool = False
+    signals: bool = True
+
+    @classmethod
+    def of(cls, **given: Any) -> Self:
+        """Options from what a person gives.
+
+        Raises:
+            ConfigError: every option that is unknown or cannot work.
+        """
+        problems: list[str] = []
+        values: dict[str, Any] = {"processes": os.cpu_count() or 1}
+        known = [field.name for field in fields(cls)]
+        for name, value in given.items():
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else f" There are: {', '.join(known)}."
+                problems.append(f"Unknown worker option {name!r}.{hint}")
+            elif value is not None:
+                try:
+                    values[name] = _READ[name](value)
+                except (ValueError, TypeError) as error:
+                    problems.append(f"worker option {name}: {error}")
+        lease, poll = values.get("lease", cls.__dataclass_fields__["lease"].default), values.get("poll", SECOND)
+        if not problems and poll > lease:
+            problems.append("worker option poll must not be longer than lease, or expired jobs are found late.")
+        if problems:
+            raise ConfigError(problems)
+        return cls(**values)
+
+
+def _whole(least: int, most: int) -> Any:
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{value!r} is no whole number.")
+        if not least <= value <= most:
+            raise ValueError(f"{value} must be {least} to {most}.")
+        return value
+
+    return read
+
+
+def _span(least: int, most: int) -> Any:
+    def read(value: Any) -> int:
+        span = micros(value)
+        if not least <= span <= most:
+            raise ValueError(f"{value!r} must be {least / SECOND:g} to {most / SECOND:g} seconds.")
+        return span
+
+    return read
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(value).lower())
+    if not found or found[2] not in _SIZES or float(found[1]) == 0:
+        raise ValueError(f'{value!r} is no size. Give bytes, or text such as "512MB" or "2GB".')
+    return round(float(found[1]) * _SIZES[found[2]])
+
+
+def _queues(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise TypeError(f"{value!r} is one text. Give a list of names: [{value!r}].")
+    queues = tuple(dict.fromkeys(check_name(one, "a queue name") for one in value))
+    if not queues:
+        raise ValueError("an empty list would never work. Leave it out for the queues of the app's tasks.")
+    return queues
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} must be True or False.")
+    return value
+
+
+_READ: Final[dict[str, Any]] = {
+    "queues": _queues,
+    "concurrency": _whole(1, 10_000),
+    "threads": _whole(1, 1_000),
+    "processes": _whole(1, 256),
+    "lease": _span(SECOND, 3600 * SECOND),
+    "grace": _span(0, 86_400 * SECOND),
+    "poll": _span(SECOND // 100, 60 * SECOND),
+    "max_jobs": _whole(1, 1 << 60),
+    "max_memory": _size,
+    "drain_and_exit": _flag,
+    "signals": _flag,
+}

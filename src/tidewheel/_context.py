@@ -1,0 +1,218 @@
+"""What a handler may ask of the job it runs for: `current_job()`."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Final
+
+import msgspec
+
+from tidewheel._model.errors import Cancel, LeaseLost
+from tidewheel._model.job import Claimed, LogLine
+from tidewheel._serde import encode
+
+_BUFFER: Final = 1000
+_MESSAGE: Final = 8192
+_tags: Final = msgspec.json.Decoder(list[str])
+
+current: ContextVar[JobContext] = ContextVar("tidewheel_job")
+
+
+def current_job() -> JobContext:
+    """The job whose handler is running here: async, in a thread or in a process.
+
+    Raises:
+        RuntimeError: called outside a handler.
+    """
+    try:
+        return current.get()
+    except LookupError:
+        raise RuntimeError(
+            "current_job() was called outside a handler. It works inside functions that a worker runs."
+        ) from None
+
+
+class JobLog:
+    """Log lines kept with the job (and passed on to the logger `tidewheel.job`)."""
+
+    def __init__(self, write: Callable[[str, str], None]) -> None:
+        self._write = write
+
+    def debug(self, message: str, *args: object) -> None:
+        """Log a detail."""
+        self._write("debug", message % args if args else message)
+
+    def info(self, message: str, *args: object) -> None:
+        """Log what happens."""
+        self._write("info", message % args if args else message)
+
+    def warning(self, message: str, *args: object) -> None:
+        """Log what may be wrong."""
+        self._write("warning", message % args if args else message)
+
+    def error(self, message: str, *args: object) -> None:
+        """Log what is wrong."""
+        self._write("error", message % args if args else message)
+
+
+class JobContext:
+    """One attempt, as its handler sees it. All members may be used from any thread."""
+
+    def __init__(self, claimed: Claimed, clock: Callable[[], int], changed: Callable[[], None]) -> None:
+        self._claimed = claimed
+        self._clock = clock
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._lines: deque[LogLine] = deque(maxlen=_BUFFER)
+        self._progress: str | None = None
+        self._stop = threading.Event()
+        self._on_stop: list[Callable[[], None]] = []
+        self.stop_reason: str = ""
+        """Why the handler should wind up: "cancel", "soft timeout", "timeout", "lease lost" or "shutdown"; else empty."""
+        self.lost = False
+        self.log = JobLog(self._add_line)
+        """`.debug/.info/.warning/.error(message, *args)`: lines kept with the job, the newest 1000."""
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self._claimed.id
+
+    @property
+    def kind(self) -> str:
+        """Name of its task."""
+        return self._claimed.kind
+
+    @property
+    def queue(self) -> str:
+        """Its queue."""
+        return self._claimed.queue
+
+    @property
+    def attempt(self) -> int:
+        """Which try this is, from 1."""
+        return self._claimed.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        """How many tries there are."""
+        return self._claimed.max_attempts
+
+    @property
+    def epoch(self) -> int:
+        """The fence: grows with every claim and never falls."""
+        return self._claimed.epoch
+
+    @property
+    def fence(self) -> str:
+        """`"<id>:<epoch>"`: hand it to outside systems that can refuse an older holder's writes."""
+        return f"{self._claimed.id}:{self._claimed.epoch}"
+
+    @property
+    def enqueued_at(self) -> int:
+        """When the job was enqueued, in microseconds since 1970."""
+        return self._claimed.enqueued_at
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The job's tags."""
+        return tuple(_tags.decode(self._claimed.tags)) if self._claimed.tags else ()
+
+    @property
+    def meta(self) -> Any:
+        """The object given as `meta` when it was enqueued, or None."""
+        return msgspec.json.decode(self._claimed.meta) if self._claimed.meta else None
+
+    @property
+    def cancelled(self) -> bool:
+        """True when the handler should wind up soon; see `stop_reason`."""
+        return self._stop.is_set()
+
+    def check(self) -> None:
+        """Leave the handler here if it should wind up.
+
+        Raises:
+            LeaseLost: the job was taken away; nothing this attempt writes counts.
+            Cancel: somebody cancelled the job, or it should stop for another reason.
+        """
+        if self.lost:
+            raise LeaseLost
+        if self._stop.is_set():
+            raise Cancel(self.stop_reason)
+
+    def wait_stopped(self, timeout: float | None = None) -> bool:
+        """Sleep up to `timeout` seconds, or until the handler should wind up: True if it should.
+        For plain functions, in place of `time.sleep`."""
+        return self._stop.wait(timeout)
+
+    def progress(self, value: Any) -> None:
+        """Report progress: a number or an object. Written in the background, the latest value wins.
+
+        Raises:
+            LeaseLost: the job was taken away.
+            EncodeError: the value cannot be written as JSON.
+        """
+        if self.lost:
+            raise LeaseLost
+        text = encode(value, what=f"The progress of {self.kind}")
+        with self._lock:
+            self._progress = text
+        self._changed()
+
+    def _add_line(self, level: str, message: str) -> None:
+        if self.lost:
+            raise LeaseLost
+        with self._lock:
+            self._lines.append(LogLine(self._clock(), level, message[:_MESSAGE]))
+        number = logging.getLevelNamesMapping()[level.upper()]
+        logging.getLogger("tidewheel.job").log(number, "%s %s: %s", self.kind, self.id, message)
+        self._changed()
+
+    def add_line(self, line: LogLine) -> None:
+        """Keep a line that a child process logged."""
+        with self._lock:
+            self._lines.append(line)
+        self._changed()
+
+    def add_progress(self, text: str) -> None:
+        """Keep progress that a child process reported."""
+        with self._lock:
+            self._progress = text
+        self._changed()
+
+    def on_stop(self, call: Callable[[], None]) -> None:
+        """Have `call` made, from any thread, when the handler should wind up."""
+        with self._lock:
+            self._on_stop.append(call)
+            late = self._stop.is_set()
+        if late:
+            call()
+
+    def stop(self, reason: str) -> None:
+        """Ask the handler to wind up. The first reason stays."""
+        with self._lock:
+            if self._stop.is_set():
+                return
+            self.stop_reason = reason
+            self._stop.set()
+            calls = tuple(self._on_stop)
+        for call in calls:
+            call()
+
+    def take_news(self) -> tuple[str | None, tuple[LogLine, ...]]:
+        """Progress and lines that nobody has written yet; they are yours now."""
+        with self._lock:
+            progress, self._progress = self._progress, None
+            lines = tuple(self._lines)
+            self._lines.clear()
+        return progress, lines
+
+    def give_back(self, progress: str | None, lines: tuple[LogLine, ...]) -> None:
+        """What `take_news` gave could not be written: keep it for the next time."""
+        with self._lock:
+            self._progress = progress if self._progress is None else self._progress
+            self._lines = deque([*lines, *self._lines], maxlen=_BUFFER)

@@ -1,0 +1,1 @@
+"""What runs jobs. A job passes claimer → executor → runner → settler; keeper, sweeper and listener stand beside."""

@@ -1,0 +1,46 @@
+"""One attempt at one job, from claim to settlement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tidewheel._context import JobContext
+
+if TYPE_CHECKING:
+    from tidewheel._model.job import Claimed
+    from tidewheel._task import Task
+
+
+class Attempt:
+    """A claimed job while this worker has it. `context` is what its handler sees."""
+
+    __slots__ = ("claimed", "context", "free_slot", "handle", "kind", "settled", "task")
+
+    def __init__(
+        self,
+        claimed: Claimed,
+        task: Task[..., object],
+        clock: Callable[[], int],
+        changed: Callable[[], None],
+        free_slot: Callable[[], None],
+    ) -> None:
+        self.claimed = claimed
+        self.kind = claimed.kind
+        self.task = task
+        self.context = JobContext(claimed, clock, changed)
+        self.free_slot = free_slot
+        self.handle: asyncio.Task[None] | None = None
+        """The asyncio task that runs it."""
+        self.settled = False
+        """Its outcome is decided; whatever its handler still does does not count."""
+
+    def interrupt(self, reason: str) -> None:
+        """End the attempt for `reason`: its handler is asked to wind up, and what awaits it is cancelled.
+
+        An async handler sees CancelledError. A thread is abandoned, a child process killed.
+        """
+        self.context.stop(reason)
+        if self.handle is not None:
+            self.handle.cancel()

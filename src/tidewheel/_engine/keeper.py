@@ -1,0 +1,171 @@
+"""Keeps leases alive, from a thread of its own, so that a handler that blocks the event loop keeps its jobs.
+
+1. every third of a lease: extend all leases, say that the worker lives
+2. sooner, when a handler reported progress or logged (at most 4 times a second), or a cancel was hinted
+3. pass on what the store answers: cancel requests and lost leases
+4. watch the event loop: one that does not answer for a second is blocked, and the blocking task is named
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from tidewheel._engine.attempt import Attempt
+from tidewheel._engine.patience import Patience
+from tidewheel._model.worker import BeatAnswer, LeaseBeat, WorkerInfo
+from tidewheel._store.base import MAX_BATCH, Store
+
+_NEWS: Final = 0.25
+_LAG: Final = 1.0
+_log: Final = logging.getLogger("tidewheel")
+
+
+class Keeper:
+    """The beat of one worker. `attempts` gives the attempts under way; `told` hears the store's answers in the
+    worker's loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        patience: Patience,
+        *,
+        info: Callable[[], WorkerInfo],
+        attempts: Callable[[], list[Attempt]],
+        told: Callable[[Attempt, BeatAnswer], None],
+        lagging: Callable[[float, str], None],
+        lease: int,
+    ) -> None:
+        self._store = store
+        self._patience = patience
+        self._info = info
+        self._attempts = attempts
+        self._told = told
+        self._lagging = lagging
+        self._lease = lease
+        self._main = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake: asyncio.Event | None = None
+        self._news = False
+        self._stopping = False
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="tidewheel-keeper", daemon=True)
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self.failed: asyncio.Future[None] = self._main.create_future()
+        """Gets the error that ended the thread."""
+
+    async def start(self) -> None:
+        """Start beating; returns after the worker is known to the store.
+
+        Raises:
+            StoreError: the first beat failed for good.
+        """
+        self._thread.start()
+        await asyncio.to_thread(self._ready.wait)
+        if self._failure is not None:
+            raise self._failure
+
+    async def stop(self) -> None:
+        """Stop beating."""
+        self._stopping = True
+        self.hurry()
+        await asyncio.to_thread(self._thread.join)
+
+    def news(self) -> None:
+        """A handler has something to say; any thread may call this, often."""
+        if not self._news:
+            self._news = True
+            self.hurry()
+
+    def hurry(self) -> None:
+        """Beat soon: a cancel was hinted. Any thread may call this."""
+        loop, wake = self._loop, self._wake
+        if loop is not None and wake is not None:
+            try:
+                loop.call_soon_threadsafe(wake.set)
+            except RuntimeError:
+                pass  # it has stopped
+
+    async def _run(self) -> None:
+        self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
+        store = self._store.sibling()
+        lag = asyncio.create_task(self._watch_lag())
+        try:
+            if store is not self._store:
+                await store.open()
+            await self._beat_all(store)
+            self._ready.set()
+            while not self._stopping:
+                await self._rest()
+                if not self._stopping:
+                    await self._beat_all(store)
+        except BaseException as error:
+            self._failure = error
+            if self._ready.is_set():
+                _log.critical("The keeper stopped (%r): leases are not extended any more.", error)
+                self._main.call_soon_threadsafe(self._report, error)
+            raise
+        finally:
+            self._ready.set()
+            lag.cancel()
+            if store is not self._store:
+                await store.close()
+
+    def _report(self, error: BaseException) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    async def _rest(self) -> None:
+        assert self._wake is not None  # noqa: S101 -- set before
+        try:
+            async with asyncio.timeout(self._lease / 3_000_000):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(_NEWS if self._news else 0)
+        self._wake.clear()
+
+    async def _beat_all(self, store: Any) -> None:
+        self._news = False  # before the look
+        attempts = self._attempts()
+        for start in range(0, max(1, len(attempts)), MAX_BATCH):
+            await self._beat(store, attempts[start : start + MAX_BATCH])
+
+    async def _beat(self, store: Any, attempts: list[Attempt]) -> None:
+        beats = [LeaseBeat(one.claimed.lease, *one.context.take_news()) for one in attempts]
+        try:
+            answers = await self._patience.insist(
+                lambda: store.beat(self._info(), beats, lease=self._lease), lambda: self._stopping
+            )
+        except BaseException:
+            for one, beat in zip(attempts, beats, strict=True):
+                one.context.give_back(beat.progress, beat.logs)
+            raise
+        for one, answer in zip(attempts, answers, strict=True):
+            if answer is not BeatAnswer.EXTENDED:
+                self._main.call_soon_threadsafe(self._told, one, answer)
+
+    async def _watch_lag(self) -> None:
+        while True:
+            answered = threading.Event()
+            asked = time.monotonic()
+            self._main.call_soon_threadsafe(answered.set)
+            await asyncio.sleep(_LAG)
+            if not answered.is_set():
+                name = self._blocking()
+                while not answered.is_set():
+                    await asyncio.sleep(0.05)
+                lag = time.monotonic() - asked
+                self._main.call_soon_threadsafe(self._lagging, lag, name)
+
+    def _blocking(self) -> str:
+        """The task that holds the event loop right now."""
+        running = asyncio.current_task(self._main)
+        for one in self._attempts():
+            if one.handle is running and running is not None:
+                return f"{one.kind} {one.claimed.id}"
+        return "no job" if running is None else running.get_name()

@@ -1,0 +1,187 @@
+"""CPU-bound handlers in child processes that really can be ended.
+
+A child imports the module of a function, runs it, and talks over a pipe: results, errors, progress and log
+lines come out, the wish to wind up goes in. Children are started when needed, kept, and killed when an
+attempt is given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import pickle
+import threading
+from collections import deque
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any, Final
+
+from tidewheel._engine.attempt import Attempt
+from tidewheel._engine.child import child_main
+from tidewheel._engine.runner import RemoteError
+from tidewheel._model.job import ErrorInfo, LogLine
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
+_log: Final = logging.getLogger("tidewheel")
+
+
+class ProcessDied(Exception):
+    """A child process ended while it ran a handler (killed, out of memory, or a crash in native code)."""
+
+
+class ProcessExecutor:
+    """Plain handlers, each in a child process of its own while it runs."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self._idle: deque[_Child] = deque()
+        self._all: set[_Child] = set()
+
+    async def call(self, attempt: Attempt) -> str:
+        """See `Executor.call`."""
+        child = await self._child()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[str] = loop.create_future()
+        attempt.context.on_stop(lambda: child.wind_up(attempt.context.stop_reason))
+        child.start(attempt, future, loop)
+        try:
+            answer = await future
+        except asyncio.CancelledError:
+            self._drop(child)  # nothing else ends a computation for certain
+            raise
+        except ProcessDied:
+            self._drop(child)
+            raise
+        except BaseException:
+            self._idle.append(child)
+            raise
+        self._idle.append(child)
+        return answer
+
+    async def _child(self) -> _Child:
+        while self._idle:
+            child = self._idle.pop()
+            if child.alive():
+                return child
+            self._drop(child)
+        child = await asyncio.to_thread(_Child)
+        self._all.add(child)
+        return child
+
+    def _drop(self, child: _Child) -> None:
+        self._all.discard(child)
+        child.kill()
+
+    def close(self) -> None:
+        """Kill the children; none of them runs a job any more, or its job was given up."""
+        for child in tuple(self._all):
+            self._drop(child)
+        self._idle.clear()
+
+
+class _Child:
+    """A child process and this side of its pipe."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process: SpawnProcess = context.Process(
+            target=child_main, args=(theirs,), name="tidewheel-child", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        self._send = threading.Lock()
+
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        self._process.kill()
+        # Reaping may take a moment; the loop must not wait for it.
+        threading.Thread(target=self._process.join, daemon=True).start()
+
+    def wind_up(self, reason: str) -> None:
+        """Pass on the wish to wind up; a child that has no handler any more ignores it."""
+        try:
+            with self._send:
+                self._pipe.send(("stop", reason))
+        except (OSError, ValueError):
+            pass  # it is gone
+
+    def start(self, attempt: Attempt, future: asyncio.Future[str], loop: asyncio.AbstractEventLoop) -> None:
+        threading.Thread(
+            target=self._talk, args=(attempt, future, loop), name="tidewheel-child-talk", daemon=True
+        ).start()
+
+    def _talk(self, attempt: Attempt, future: asyncio.Future[str], loop: asyncio.AbstractEventLoop) -> None:
+        """Runs in a thread: waits for what the child says until it has an answer or is gone."""
+        pipe, claimed, task = self._pipe, attempt.claimed, attempt.task
+        answer: Any = None
+        try:
+            with self._send:
+                pipe.send(("run", task.fn.__module__, task.fn.__qualname__, _as_row(claimed), task.app.max_payload))
+            while answer is None:
+                answer = self._hear(pipe, attempt)
+        except (EOFError, OSError):
+            self._process.join(1)
+            answer = ProcessDied(
+                f"The child process of {claimed.kind} ended with exit code {self._process.exitcode} "
+                "(a negative one is a signal; -9 is often the system running out of memory)."
+            )
+        try:
+            loop.call_soon_threadsafe(_resolve, future, answer)
+        except RuntimeError:
+            pass  # the worker is gone
+
+    @staticmethod
+    def _hear(pipe: Connection, attempt: Attempt) -> Any:
+        match pipe.recv():
+            case ("progress", text):
+                attempt.context.add_progress(text)
+            case ("log", at, level, message):
+                attempt.context.add_line(LogLine(at, level, message))
+            case ("done", result):
+                return result
+            case ("error", type_name, message, stack, pickled):
+                return _rebuilt(ErrorInfo(type_name, message, stack), pickled)
+        return None
+
+
+def _as_row(claimed: Any) -> tuple[Any, ...]:
+    return tuple(getattr(claimed, name) for name in claimed.__struct_fields__)
+
+
+def _resolve(future: asyncio.Future[str], answer: Any) -> None:
+    if future.done():
+        return
+    if isinstance(answer, BaseException):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
+
+
+def _rebuilt(info: ErrorInfo, pickled: bytes | None) -> BaseException:
+    """The child's exception, so that retry rules see its class. (The bytes come from our own child.)"""
+    error: BaseException | None = None
+    if pickled is not None:
+        try:
+            error = pickle.loads(pickled)  # noqa: S301 -- written by our own child process
+        except Exception as broken:  # noqa: BLE001 -- a class that does not unpickle
+            _log.debug("An error of a child process could not be rebuilt: %r", broken)
+    if not isinstance(error, Exception):
+        return RemoteError(info)
+    error.__cause__ = RemoteTraceback(info.traceback)
+    return error
+
+
+class RemoteTraceback(Exception):
+    """Carries the stack of a child process into the parent's."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(text)
+
+    def __str__(self) -> str:
+        return f"\n{self.text}"

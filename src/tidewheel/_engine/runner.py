@@ -1,0 +1,177 @@
+"""Runs one attempt and turns whatever happens into an outcome. User code cannot break the worker here.
+
+1. decode the arguments        4. ask it to wind up at the soft timeout
+2. make the context current    5. end it at the timeout
+3. call the handler            6. name the outcome
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from tidewheel._context import current
+from tidewheel._engine.attempt import Attempt
+from tidewheel._model.duration import human
+from tidewheel._model.error_class import qualified_name
+from tidewheel._model.errors import Cancel, DecodeError, EncodeError, LeaseLost, Retry, Snooze
+from tidewheel._model.job import ErrorInfo
+from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, Released, RetryLater, Snoozed
+from tidewheel._model.retry import RetryIn, RetryPolicy
+from tidewheel._task import JobOptions, TaskSettings
+
+_log: Final = logging.getLogger("tidewheel")
+_STACK: Final = 16_384
+_options: Final = msgspec.json.Decoder(JobOptions)
+
+Call: TypeAlias = Callable[[Attempt], Awaitable[str]]
+"""How an executor calls a handler: it decodes the arguments and gives back the result's JSON."""
+
+
+class RemoteError(Exception):
+    """An error of a child process whose class this process cannot rebuild; known by its name."""
+
+    def __init__(self, info: ErrorInfo) -> None:
+        self.info = info
+        super().__init__(info.message)
+
+
+class Runner:
+    """Turns attempts into outcomes."""
+
+    def __init__(self, clock: Callable[[], int], random: Random) -> None:
+        self._clock = clock
+        self._random = random
+
+    async def run(self, attempt: Attempt, call: Call) -> Outcome:
+        """One attempt. Never raises; cancelling the calling task interrupts the handler."""
+        policy = attempt.task.settings.retry
+        timers: list[asyncio.TimerHandle] = []
+        try:
+            policy, timeout, soft_timeout = self._settings(attempt)
+            if timeout is not None or soft_timeout is not None:
+                timers = _start_timers(attempt, timeout, soft_timeout)
+            current.set(attempt.context)
+            return Complete(await call(attempt))
+        except asyncio.CancelledError as error:
+            return self._interrupted(attempt, error, policy)
+        except Snooze as signal:
+            return Snoozed(signal.after)
+        except Cancel as signal:
+            return Cancelled(signal.reason)
+        except (DecodeError, EncodeError) as error:
+            return Discarded(describe(error))  # trying again cannot help
+        except LeaseLost:
+            return Released("lease lost")
+        except BaseException as error:  # noqa: BLE001 -- SystemExit and the like of a handler end its job, not us
+            return self._failed(attempt, error, policy)
+        finally:
+            for timer in timers:
+                timer.cancel()
+
+    def interrupted(self, attempt: Attempt) -> Outcome:
+        """The outcome of an attempt whose handler does not end although it was interrupted."""
+        try:
+            policy, _, _ = self._settings(attempt)
+        except DecodeError as error:
+            return Discarded(describe(error))
+        return self._interrupted(attempt, TimeoutError("the handler ignored its interruption"), policy)
+
+    def _settings(self, attempt: Attempt) -> tuple[RetryPolicy, int | None, int | None]:
+        settings = attempt.task.settings
+        if attempt.claimed.options is not None:
+            return _overridden(attempt.claimed.options, settings)
+        return settings.retry, settings.timeout, settings.soft_timeout
+
+    def _interrupted(self, attempt: Attempt, error: BaseException, policy: RetryPolicy) -> Outcome:
+        reason = attempt.context.stop_reason
+        if reason == "cancel":
+            return Cancelled("cancelled on request")
+        if reason in ("shutdown", "lease lost"):
+            return Released(reason)
+        if reason == "timeout":
+            over = TimeoutError("the attempt took longer than its timeout")
+            over.__cause__ = error
+            return self._failed(attempt, over, policy)
+        # The handler raised it by itself, or something it awaited was cancelled.
+        return self._failed(attempt, error, policy)
+
+    def _failed(self, attempt: Attempt, error: BaseException, policy: RetryPolicy) -> Outcome:
+        claimed = attempt.claimed
+        if attempt.context.stop_reason == "cancel":
+            return Cancelled(f"cancelled on request; it ended with {qualified_name(type(error))}: {error}")
+        decision = policy.decide(
+            claimed.attempt,
+            error,
+            self._clock() - claimed.enqueued_at,
+            self._random,
+            attempts=claimed.max_attempts,
+        )
+        info = describe(error)
+        if isinstance(decision, RetryIn):
+            if not isinstance(error, Retry):
+                _log.warning(
+                    "%s %s failed in attempt %d of %d (%s: %s); next attempt in %s.",
+                    claimed.kind, claimed.id, claimed.attempt, claimed.max_attempts, info.type, info.message,
+                    human(decision.delay),
+                )  # fmt: skip
+            return RetryLater(decision.delay, info)
+        _log.error(
+            "%s %s was given up (%s): %s: %s\n%s",
+            claimed.kind, claimed.id, decision.reason, info.type, info.message, info.traceback,
+        )  # fmt: skip
+        return Discarded(info)
+
+
+def _overridden(text: str, settings: TaskSettings) -> tuple[RetryPolicy, int | None, int | None]:
+    """What the job itself says goes before what its task says."""
+    try:
+        own = _options.decode(text)
+    except msgspec.MsgspecError as error:
+        raise DecodeError(f"The job's stored options {text!r} cannot be read: {error}.") from error
+    return (
+        settings.retry if own.retry is None else RetryPolicy.decode(own.retry),
+        own.timeout or settings.timeout,
+        own.soft_timeout or settings.soft_timeout,
+    )
+
+
+def _start_timers(attempt: Attempt, timeout: int | None, soft_timeout: int | None) -> list[asyncio.TimerHandle]:
+    loop = asyncio.get_running_loop()
+    timers = []
+    if timeout is not None:
+        timers.append(loop.call_later(timeout / 1_000_000, _time_out, attempt))
+    if soft_timeout is not None:
+        timers.append(loop.call_later(soft_timeout / 1_000_000, attempt.context.stop, "soft timeout"))
+    return timers
+
+
+def _time_out(attempt: Attempt) -> None:
+    attempt.context.stop_reason = "timeout"  # goes before a soft timeout that was told earlier
+    attempt.interrupt("timeout")
+
+
+def describe(error: BaseException) -> ErrorInfo:
+    """An exception as text, with the newest part of its stack."""
+    if isinstance(error, RemoteError):
+        return error.info
+    try:
+        message = str(error)
+    except Exception as broken:  # noqa: BLE001 -- a user's __str__
+        message = f"<its message could not be made: {broken!r}>"
+    stack = "".join(traceback.format_exception(error))
+    if len(stack) > _STACK:
+        stack = f"... {len(stack) - _STACK} characters cut ...\n{stack[-_STACK:]}"
+    return ErrorInfo(qualified_name(type(error)), message[:_STACK], stack)
+
+
+def run_handler(attempt: Attempt) -> Any:
+    """Decode the arguments and call the function: its result, or for an async one its coroutine."""
+    args, kwargs = attempt.task.codec.decode_call(attempt.claimed.args)
+    return attempt.task.fn(*args, **kwargs)

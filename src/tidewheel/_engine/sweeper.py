@@ -1,0 +1,75 @@
+"""Promotes what is due, rescues what was lost, prunes what is old: at the next due time, and now and then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Final
+
+from tidewheel._engine.patience import Patience
+from tidewheel._model.query import SweepReport
+from tidewheel._model.retention import RetentionRule
+from tidewheel._store.base import Store
+
+_EVERY: Final = 5.0
+"""Seconds between sweeps when nothing is due, before jitter; other workers sweep, too."""
+_PRUNE_EVERY: Final = 3
+"""Every so many regular sweeps finished jobs are pruned by rule."""
+
+
+class Sweeper:
+    """The sweep loop of one worker."""
+
+    def __init__(
+        self,
+        store: Store,
+        patience: Patience,
+        random: Random,
+        rules: Callable[[], Sequence[RetentionRule]],
+        lease: int,
+    ) -> None:
+        self._store = store
+        self._patience = patience
+        self._random = random
+        self._rules = rules
+        self._gone_after = 3 * lease
+        self._wake = asyncio.Event()
+        self._regular = 0
+
+    def wake(self) -> None:
+        """A job was scheduled: the next due time may have moved forward."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        regular = True
+        while True:
+            self._wake.clear()
+            report = await self.run_once(prune=regular and self._regular % _PRUNE_EVERY == 0)
+            self._regular += regular
+            regular = await self._rest(report)
+
+    async def run_once(self, *, prune: bool) -> SweepReport:
+        """One sweep, with or without pruning by rule."""
+        rules = self._rules() if prune else ()
+        return await self._patience.insist(
+            lambda: self._store.sweep(retention=rules, worker_gone_after=self._gone_after)
+        )
+
+    async def _rest(self, report: SweepReport) -> bool:
+        """Sleep until there is something to do; True when that is a regular sweep."""
+        if report.more:
+            return False
+        # Jitter keeps the sweeps of many workers spread out (their rate stays constant).
+        pause, regular = _EVERY * self._random.uniform(0.5, 1.5), True
+        if report.next_due_at is not None:
+            due = max(0.0, (report.next_due_at - report.now) / 1_000_000)
+            if due < pause:
+                pause, regular = due + self._random.uniform(0, 0.01), False
+        try:
+            async with asyncio.timeout(pause):
+                await self._wake.wait()
+        except TimeoutError:
+            return regular
+        return False

@@ -1,0 +1,381 @@
+"""A worker: starts the parts in order, ends them in the opposite order.
+
+    store → settler → keeper (thread) → sweeper, listener → attempts → claimers
+
+Stopping: (1) the claimers return; (2) running jobs get `grace`; (3) the rest are interrupted and handed back,
+no attempt burned; (4) sweeper and listener end, then the keeper; (5) the settler writes what is left;
+(6) what could not be written comes back by rescue. A second signal skips the grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import tidewheel
+from tidewheel._config import WorkerOptions
+from tidewheel._engine.attempt import Attempt
+from tidewheel._engine.claimer import Claimer
+from tidewheel._engine.executors import Executor, LoopExecutor, ThreadExecutor
+from tidewheel._engine.keeper import Keeper
+from tidewheel._engine.listener import Listener
+from tidewheel._engine.patience import Patience
+from tidewheel._engine.runner import Runner
+from tidewheel._engine.settler import Settler
+from tidewheel._engine.sweeper import Sweeper
+from tidewheel._model.duration import human
+from tidewheel._model.job import Claimed
+from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, RetryLater, Settlement, Snoozed
+from tidewheel._model.retention import RetentionRule
+from tidewheel._model.state import LIVE_STATES
+from tidewheel._model.worker import BeatAnswer, Wakeup, WorkerInfo
+
+if TYPE_CHECKING:
+    from tidewheel._app import App
+    from tidewheel._store.base import Store
+
+_ABANDON: Final = 5.0
+"""Seconds an interrupted handler has to end before its slot is filled again without it."""
+_log: Final = logging.getLogger("tidewheel")
+
+
+class Worker:
+    """Runs the jobs of an app until it is told to stop. Made by `app.worker(...)`."""
+
+    def __init__(self, app: App, options: WorkerOptions) -> None:
+        self.app = app
+        self.options = options
+        self.id = app.env.ids()
+        """New at every start, so that a reused host or process number is no confusion."""
+        self.done = 0
+        """Attempts that ended so far."""
+        self._attempts: dict[tuple[str, int], Attempt] = {}
+        self._claimers: list[Claimer] = []
+        self._reason = ""
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._started_at = 0
+
+    def stop(self, reason: str = "stop") -> None:
+        """Stop gracefully; the second call stops at once. May be called from any thread."""
+        if self._loop is None:
+            self._note_stop(reason)
+        else:
+            self._loop.call_soon_threadsafe(self._note_stop, reason)
+
+    def _note_stop(self, reason: str) -> None:
+        if not self._stop.is_set():
+            self._reason = reason
+            self._stop.set()
+        elif reason != "recycle":
+            self._hurry.set()
+
+    async def run(self) -> str:
+        """Work until stopped. Gives the reason: "stop", "SIGTERM", "SIGINT", "drained" or "recycle".
+
+        Raises:
+            ConfigError: the app has nothing to work on.
+            StoreError: the store cannot be used at all.
+        """
+        app = self.app
+        tasks = dict(app.tasks)
+        if not tasks:
+            raise tidewheel.ConfigError("The app has no tasks, so a worker has nothing to do. Put @app.task on one.")
+        for task in tasks.values():
+            task.codec  # noqa: B018 -- a signature that cannot travel is found now, not at the first job
+        store = await app.opened()
+        self._loop = asyncio.get_running_loop()
+        self._started_at = app.env.clock()
+        self._patience = Patience(app.env.random, app.telemetry)
+        self._runner = Runner(app.env.clock, app.env.random)
+        self._settler = Settler(store, self._patience, self.options.lease, self._stale)
+        settling = asyncio.create_task(self._settler.run(), name="tidewheel settler")
+        try:
+            await self._work(store)
+        finally:
+            self._settler.close()
+            await settling
+            self.app.telemetry.emit("worker.stopped", worker=self.id, reason=self._reason)
+        _log.info("Worker %s stopped (%s) after %d attempts.", self.id, self._reason, self.done)
+        return self._reason
+
+    async def _work(self, store: Store) -> None:
+        tasks, options = self.app.tasks, self.options
+        self._keeper = Keeper(
+            store,
+            Patience(self.app.env.random, self.app.telemetry),
+            info=self._info,
+            attempts=lambda: list(self._attempts.values()),
+            told=self._told,
+            lagging=self._lagging,
+            lease=options.lease,
+        )
+        sweeper = Sweeper(store, self._patience, self.app.env.random, self._rules, options.lease)
+        executors: dict[str, Executor] = {}
+        for where, make in (("loop", self._loop_executor), ("thread", self._threads), ("process", self._processes)):
+            kinds = [name for name, task in tasks.items() if task.run_in == where]
+            if kinds:
+                executors[where] = make()
+                self._claimers.append(self._claimer(store, executors[where], kinds))
+        listener = Listener(
+            store, {Wakeup.WORK: self._wake_claimers, Wakeup.DUE: sweeper.wake, Wakeup.CONTROL: self._keeper.hurry}
+        )
+        await self._keeper.start()
+        try:
+            async with _services(sweeper.run(), listener.run(), self._watch(store), _raised(self._keeper.failed)):
+                with self._signals():
+                    self.app.telemetry.emit("worker.started", worker=self.id)
+                    _log.info("Worker %s started: %s.", self.id, ", ".join(self.queues))
+                    await self._claim_until_stopped()
+                    await self._drain()
+        finally:
+            await self._keeper.stop()
+            for executor in executors.values():
+                executor.close()
+
+    # -- parts
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues it works on."""
+        return self.options.queues or tuple(sorted({task.settings.queue for task in self.app.tasks.values()}))
+
+    def _claimer(self, store: Store, executor: Executor, kinds: list[str]) -> Claimer:
+        claimer: Claimer = Claimer(
+            store,
+            self._patience,
+            self._settler,
+            self.app.env.random,
+            queues=self.queues,
+            kinds=kinds,
+            slots=executor.slots,
+            worker=self.id,
+            lease=self.options.lease,
+            poll=self.options.poll,
+            start=lambda claimed: self._start(claimed, executor, claimer),
+        )
+        return claimer
+
+    def _loop_executor(self) -> Executor:
+        return LoopExecutor(self.options.concurrency)
+
+    def _threads(self) -> Executor:
+        return ThreadExecutor(self.options.threads)
+
+    def _processes(self) -> Executor:
+        from tidewheel._engine.processes import ProcessExecutor
+
+        return ProcessExecutor(self.options.processes)
+
+    def _rules(self) -> list[RetentionRule]:
+        return [
+            RetentionRule(name, queue, self.app.retention_of(task, queue))
+            for name, task in self.app.tasks.items()
+            for queue in {task.settings.queue, *self.queues}
+        ]
+
+    def _info(self) -> WorkerInfo:
+        return WorkerInfo(
+            id=self.id,
+            host=platform.node(),
+            pid=os.getpid(),
+            queues=self.queues,
+            kinds=tuple(sorted(self.app.tasks)),
+            concurrency=sum(claimer.free for claimer in self._claimers) + len(self._attempts),
+            running=len(self._attempts),
+            version=tidewheel.__version__,
+            started_at=self._started_at,
+        )
+
+    # -- attempts
+
+    def _start(self, claimed: Claimed, executor: Executor, claimer: Claimer) -> None:
+        attempt = Attempt(claimed, self.app.tasks[claimed.kind], self.app.env.clock, self._keeper.news, claimer.freed)
+        self._attempts[claimed.lease] = attempt
+        attempt.handle = asyncio.create_task(self._attempt(attempt, executor))
+
+    async def _attempt(self, attempt: Attempt, executor: Executor) -> None:
+        self.app.telemetry.emit("job.started", job=attempt.claimed)
+        outcome = await self._runner.run(attempt, executor.call)
+        self._finish(attempt, outcome)
+
+    def _finish(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Settle an attempt, once: whatever comes later does not count."""
+        if attempt.settled:
+            return
+        attempt.settled = True
+        self._attempts.pop(attempt.claimed.lease, None)
+        self.done += 1
+        self._settler.add(Settlement(attempt.claimed.lease, outcome, *attempt.context.take_news()))
+        attempt.free_slot()
+        self.app.telemetry.emit(_EVENT.get(type(outcome), "job.released"), job=attempt.claimed, outcome=outcome)
+        if self.options.max_jobs is not None and self.done >= self.options.max_jobs:
+            self._note_stop("recycle")
+
+    def _interrupt(self, attempt: Attempt, reason: str) -> None:
+        attempt.interrupt(reason)
+        asyncio.get_running_loop().call_later(_ABANDON, self._abandon, attempt)
+
+    def _abandon(self, attempt: Attempt) -> None:
+        if not attempt.settled:
+            _log.error(
+                "%s %s ignored its interruption (%s) for %g s and was given up; its code may still run.",
+                attempt.kind, attempt.claimed.id, attempt.context.stop_reason, _ABANDON,
+            )  # fmt: skip
+            self._finish(attempt, self._runner.interrupted(attempt))
+
+    def _told(self, attempt: Attempt, answer: BeatAnswer) -> None:
+        """The store's word about a lease."""
+        if attempt.settled:
+            return
+        if answer is BeatAnswer.LOST:
+            attempt.context.lost = True
+            self._interrupt(attempt, "lease lost")
+        elif not attempt.context.stop_reason:
+            if attempt.task.run_in == "thread":
+                attempt.context.stop("cancel")  # a thread can only be asked
+            elif attempt.task.run_in == "process":
+                attempt.context.stop("cancel")
+                asyncio.get_running_loop().call_later(_ABANDON, self._interrupt, attempt, "cancel")
+            else:
+                self._interrupt(attempt, "cancel")
+
+    def _stale(self, settlement: Settlement) -> None:
+        _log.warning(
+            "The outcome of job %s was refused: its lease (epoch %d) is over and the job was given to another worker.",
+            *settlement.lease,
+        )
+        self.app.telemetry.emit("job.stalled", lease=settlement.lease)
+
+    def _lagging(self, lag: float, name: str) -> None:
+        _log.warning(
+            "The event loop was blocked for %.1f s by %s. Use run_in=\"process\", a plain function, or await more often.",
+            lag, name,
+        )  # fmt: skip
+        self.app.telemetry.emit("worker.lag", seconds=lag, task=name)
+
+    # -- life
+
+    def _wake_claimers(self) -> None:
+        for claimer in self._claimers:
+            claimer.wake()
+
+    async def _claim_until_stopped(self) -> None:
+        async with asyncio.TaskGroup() as claiming:
+            for claimer in self._claimers:
+                claiming.create_task(claimer.run())
+            await self._stop.wait()
+            for claimer in self._claimers:
+                claimer.stop()
+
+    async def _drain(self) -> None:
+        """Let running jobs end, then interrupt what is left."""
+        if self._attempts:
+            _log.info("Stopping (%s): %d jobs have %s to end.", self._reason, len(self._attempts), human(self.options.grace))
+        await self._wait_for_attempts(self.options.grace / 1_000_000, self._hurry)
+        for attempt in tuple(self._attempts.values()):
+            self._interrupt(attempt, "shutdown")
+        await self._wait_for_attempts(_ABANDON + 1, None)
+
+    async def _wait_for_attempts(self, seconds: float, hurry: asyncio.Event | None) -> None:
+        waits = {attempt.handle for attempt in self._attempts.values() if attempt.handle is not None}
+        hurried = asyncio.create_task(hurry.wait()) if hurry is not None else None
+        deadline = asyncio.get_running_loop().time() + seconds
+        while waits and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            if hurry is not None and hurry.is_set():
+                break
+            done, _ = await asyncio.wait(
+                {*waits, *([hurried] if hurried else [])}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+            waits -= done
+            waits &= {attempt.handle for attempt in self._attempts.values()}
+        if hurried is not None:
+            hurried.cancel()
+
+    async def _watch(self, store: Store) -> None:
+        """Once a second: is there a reason to leave?"""
+        options = self.options
+        if options.max_memory is None and not options.drain_and_exit:
+            return
+        while not self._stop.is_set():
+            await asyncio.sleep(0.1 if options.drain_and_exit else 1.0)
+            if options.max_memory is not None and (size := resident()) > options.max_memory:
+                _log.info("The worker has %d MiB, over its limit of %d.", size >> 20, options.max_memory >> 20)
+                self._note_stop("recycle")
+            if options.drain_and_exit and await self._empty(store):
+                self._note_stop("drained")
+
+    async def _empty(self, store: Store) -> bool:
+        if self._attempts or self._settler.backlog or not all(claimer.idle for claimer in self._claimers):
+            return False
+        stats = await self._patience.insist(store.queues)
+        ours = set(self.queues)
+        return not any(one.counts[state] for one in stats if one.name in ours for state in LIVE_STATES)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT stop the worker; the second one at once."""
+        loop = asyncio.get_running_loop()
+        installed: dict[int, Any] = {}
+        if self.options.signals:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                name = signal.Signals(number).name
+                try:
+                    previous = signal.signal(number, lambda *_, name=name: loop.call_soon_threadsafe(self._note_stop, name))
+                except ValueError:
+                    break  # not in the main thread: the host program has the signals
+                installed[number] = previous
+        try:
+            yield
+        finally:
+            for number, previous in installed.items():
+                signal.signal(number, previous)
+
+
+_EVENT: Final[dict[type, str]] = {
+    Complete: "job.completed",
+    RetryLater: "job.failed",
+    Snoozed: "job.snoozed",
+    Cancelled: "job.cancelled",
+    Discarded: "job.discarded",
+}
+
+
+@asynccontextmanager
+async def _services(*works: Any) -> AsyncIterator[None]:
+    """Run these beside the body. One that fails ends the body and the worker, loudly; they end with the body."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _raised(failed: asyncio.Future[None]) -> None:
+    """Pass on what ended the keeper's thread."""
+    await failed
+
+
+def resident() -> int:
+    """Bytes of memory this process has resident (its peak, where the system only tells that)."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0  # Windows: no limit by memory
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,124 @@
+"""A handle on one job: what `enqueue` gives back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import msgspec
+
+from tidewheel._model.duration import Span
+from tidewheel._model.errors import JobCancelled, JobFailed, JobNotFound
+from tidewheel._model.job import History, Job, LogLine
+from tidewheel._model.query import Action
+from tidewheel._model.state import JobState
+
+if TYPE_CHECKING:
+    from tidewheel._app import App
+
+R = TypeVar("R")
+
+
+class JobHandle(Generic[R]):
+    """One job, by its id. Every question goes to the store; nothing is cached."""
+
+    __slots__ = ("_app", "created", "id", "kind", "queue")
+
+    def __init__(self, app: App, id: str, kind: str, queue: str, *, created: bool) -> None:
+        self._app = app
+        self.id = id
+        self.kind = kind
+        self.queue = queue
+        self.created = created
+        """False when a job with this id or unique key existed already: this is that job."""
+
+    def __repr__(self) -> str:
+        return f"<JobHandle {self.kind} {self.id}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JobHandle) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    async def info(self) -> Job:
+        """The job's row as it is now.
+
+        Raises:
+            JobNotFound: the job was pruned or deleted.
+        """
+        store = await self._app.opened()
+        (job,) = await store.get([self.id])
+        if job is None:
+            raise JobNotFound(f"There is no job {self.id} ({self.kind}): it was deleted, or pruned by its retention.")
+        return job
+
+    async def state(self) -> JobState:
+        """Where the job stands. Raises JobNotFound."""
+        return (await self.info()).state
+
+    async def progress(self) -> Any:
+        """What the handler reported last, or None. Raises JobNotFound."""
+        progress = (await self.info()).progress
+        return None if progress is None else msgspec.json.decode(progress)
+
+    async def history(self) -> History:
+        """The job, its attempts and its log lines. Raises JobNotFound."""
+        store = await self._app.opened()
+        history = await store.history(self.id)
+        if history is None:
+            raise JobNotFound(f"There is no job {self.id} ({self.kind}): it was deleted, or pruned by its retention.")
+        return history
+
+    async def logs(self) -> tuple[LogLine, ...]:
+        """The log lines, oldest first (the newest 1000 are kept). Raises JobNotFound."""
+        return (await self.history()).logs
+
+    async def result(self, timeout: Span | None = None) -> R:
+        """Wait for the job to end and give back what its handler returned, as its return type.
+
+        Args:
+            timeout: how long to wait (seconds, or "1m"); None waits for ever.
+
+        Raises:
+            ResultTimeout: it has not ended by then; it goes on.
+            JobFailed: it was given up; the error and its stack are in the exception.
+            JobCancelled: it was cancelled.
+            JobNotFound: it was deleted, or pruned before anybody asked.
+            DecodeError: the stored result does not fit the return type.
+        """
+        job = await self._app.ended(self.id, self.kind, timeout)
+        if job.state is JobState.COMPLETED:
+            task = self._app.tasks.get(job.kind)
+            text = job.result or "null"
+            return cast("R", task.codec.decode_result(text) if task else msgspec.json.decode(text))
+        if job.state is JobState.CANCELLED:
+            raise JobCancelled(f"The job {self.id} ({self.kind}) was cancelled.")
+        error = job.error
+        if error is None:
+            raise JobFailed(f"The job {self.id} ({self.kind}) was given up.")
+        raise JobFailed(
+            f"The job {self.id} ({self.kind}) failed in attempt {job.attempt}: {error.type}: {error.message}",
+            error_type=error.type,
+            traceback=error.traceback,
+        )
+
+    async def cancel(self) -> bool:
+        """Cancel it: at once while it waits; a running one is asked to stop. False when it has ended already."""
+        return await self._alter(Action.CANCEL)
+
+    async def retry(self) -> bool:
+        """Run an ended job again, with fresh attempts. False when it has not ended, or its unique key is taken."""
+        return await self._alter(Action.RETRY)
+
+    async def promote(self) -> bool:
+        """Run it now rather than at its time. False when it was not waiting for one."""
+        return await self._alter(Action.RUN_NOW)
+
+    async def delete(self) -> bool:
+        """Remove it with its history. False while it runs (cancel it first), or when it is gone already."""
+        return await self._alter(Action.DELETE)
+
+    async def _alter(self, action: Action) -> bool:
+        store = await self._app.opened()
+        (answer,) = await store.alter([self.id], action)
+        return answer.before != answer.after or answer.cancel_requested

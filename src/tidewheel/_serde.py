@@ -1,0 +1,242 @@
+"""Arguments and results as JSON, checked against the handler's type hints.
+
+What is enqueued is decoded once on the spot, by the same decoder that a worker will use: a call that a
+worker could not make fails in the caller's hands.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from tidewheel._model.errors import ConfigError, DecodeError, EncodeError, PayloadTooLarge
+
+MAX_PAYLOAD: Final = 262_144
+"""Bytes of JSON that arguments, a result, a progress value or `meta` may have, unless the app says otherwise."""
+
+_KINDS: Final = inspect.Parameter
+
+
+def _encode_other(value: Any) -> Any:
+    """Types msgspec does not know: pydantic models show themselves by their methods."""
+    dump = getattr(value, "model_dump", None)
+    if dump is not None:
+        return dump(mode="json")
+    raise TypeError(f"a {type(value).__qualname__} cannot be written as JSON")
+
+
+def _decode_other(kind: type, value: Any) -> Any:
+    validate = getattr(kind, "model_validate", None)
+    if validate is not None:
+        return validate(value)
+    raise TypeError(f"a {kind.__qualname__} cannot be read from JSON")
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=_encode_other)
+
+
+def encode(value: Any, *, what: str, limit: int = MAX_PAYLOAD) -> str:
+    """`value` as JSON text; `what` names it in errors.
+
+    Raises:
+        EncodeError: it has a part that JSON cannot hold.
+        PayloadTooLarge: its JSON is longer than `limit` bytes.
+    """
+    try:
+        data = _encoder.encode(value)
+    except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+        raise EncodeError(
+            f"{what} cannot be encoded: {error}. Pass JSON types, dataclasses, msgspec Structs, pydantic models, "
+            "datetimes, UUIDs, decimals or bytes."
+        ) from error
+    if len(data) > limit:
+        raise PayloadTooLarge(
+            f"{what} has {len(data)} bytes as JSON, the cap is {limit}. Store the data elsewhere and pass its key, "
+            "or raise the cap with App(max_payload=...)."
+        )
+    return data.decode()
+
+
+class Codec:
+    """Turns calls of one function into JSON and back. Made from its signature, once.
+
+    Raises:
+        ConfigError: a parameter or result whose type cannot travel as JSON.
+    """
+
+    def __init__(self, name: str, fn: Callable[..., Any], limit: int = MAX_PAYLOAD) -> None:
+        self._name = name
+        self._limit = limit
+        self._signature = inspect.signature(fn)
+        parameters = list(self._signature.parameters.values())
+        hints = _hints(name, fn)
+        fields: list[Any] = []
+        self._simple = True
+        for one in parameters:
+            kind = hints.get(one.name, Any)
+            if one.kind is _KINDS.VAR_POSITIONAL:
+                kind, default = list[kind], msgspec.field(default_factory=list)  # type: ignore[valid-type]
+                self._simple = False
+            elif one.kind is _KINDS.VAR_KEYWORD:
+                kind, default = dict[str, kind], msgspec.field(default_factory=dict)  # type: ignore[valid-type]
+                self._simple = False
+            elif one.default is _KINDS.empty:
+                default = msgspec.NODEFAULT
+            else:
+                default = msgspec.field(default_factory=_constant(one.default))
+            fields.append((one.name, kind, default))
+        # Only keyword parameters without a default may follow one that has it; for a struct all must be so.
+        struct = _struct(name, fields)
+        self._names = tuple(one.name for one in parameters)
+        self._name_set = frozenset(self._names)
+        self._required = frozenset(one.name for one in parameters if self._needed(one))
+        self._by_position = sum(one.kind in (_KINDS.POSITIONAL_ONLY, _KINDS.POSITIONAL_OR_KEYWORD) for one in parameters)
+        self._only_position = frozenset(one.name for one in parameters if one.kind is _KINDS.POSITIONAL_ONLY)
+        self._parameters = parameters
+        self._arguments = _decoder(name, struct)
+        self._result = _decoder(f"{name} -> result", hints.get("return", Any))
+
+    @staticmethod
+    def _needed(one: inspect.Parameter) -> bool:
+        return one.default is _KINDS.empty and one.kind not in (_KINDS.VAR_POSITIONAL, _KINDS.VAR_KEYWORD)
+
+    def encode_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """The JSON text of a call, by parameter name.
+
+        Raises:
+            TypeError: the call does not fit the signature, or an argument has the wrong type.
+            EncodeError: an argument cannot be written as JSON.
+            PayloadTooLarge: the arguments are over the cap.
+        """
+        bound = self._bind(args, kwargs)
+        try:
+            data = _encoder.encode(bound)
+        except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+            raise self._blame(bound, error) from error
+        if len(data) > self._limit:
+            sizes = {name: len(_encoder.encode(value)) for name, value in bound.items()}
+            worst = max(sizes, key=sizes.__getitem__)
+            raise PayloadTooLarge(
+                f"The arguments of {self._name} have {len(data)} bytes as JSON, the cap is {self._limit}; the largest "
+                f"is {worst!r} with {sizes[worst]}. Store the data elsewhere and pass its key, or raise the cap with "
+                "App(max_payload=...)."
+            )
+        try:
+            self._arguments.decode(data)
+        except msgspec.ValidationError as error:
+            raise TypeError(f"{self._name}: {_readable(error)}. Nothing was enqueued.") from None
+        return data.decode()
+
+    def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        # The short way for ordinary signatures; whatever does not fit gets Python's own message below.
+        if self._simple and len(args) <= self._by_position:
+            bound = dict(zip(self._names, args, strict=False))
+            if kwargs:
+                fits = bound.keys().isdisjoint(kwargs) and self._only_position.isdisjoint(kwargs)
+                bound.update(kwargs)
+            else:
+                fits = True
+            if fits and bound.keys() >= self._required and bound.keys() <= self._name_set:
+                return bound
+        try:
+            return dict(self._signature.bind(*args, **kwargs).arguments)
+        except TypeError as error:
+            raise TypeError(f"{self._name}: {error}. Nothing was enqueued.") from None
+
+    def _blame(self, bound: Mapping[str, Any], error: Exception) -> EncodeError:
+        for name, value in bound.items():
+            try:
+                _encoder.encode(value)
+            except Exception as reason:  # noqa: BLE001 -- this is the argument to name
+                return EncodeError(
+                    f"The argument {name!r} of {self._name} ({type(value).__qualname__}) cannot be encoded: {reason}. "
+                    "Pass JSON types, dataclasses, msgspec Structs, pydantic models, datetimes, UUIDs, decimals or "
+                    "bytes. Nothing was enqueued."
+                )
+        return EncodeError(f"The arguments of {self._name} cannot be encoded: {error}. Nothing was enqueued.")
+
+    def decode_call(self, text: str) -> tuple[list[Any], dict[str, Any]]:
+        """The positional and keyword arguments of a stored call.
+
+        Raises:
+            DecodeError: the payload does not fit the signature (any more).
+        """
+        try:
+            values = self._arguments.decode(text)
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            raise DecodeError(
+                f"The stored arguments do not fit {self._name}{self._signature}: {_readable(error)}. "
+                "Was the function changed after the job was enqueued? Make it accept the old form and retry the job."
+            ) from error
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        for one in self._parameters:
+            value = getattr(values, one.name)
+            if one.kind is _KINDS.VAR_POSITIONAL:
+                args += value
+            elif one.kind is _KINDS.VAR_KEYWORD:
+                kwargs |= value
+            elif one.kind is _KINDS.KEYWORD_ONLY:
+                kwargs[one.name] = value
+            else:
+                args.append(value)
+        return args, kwargs
+
+    def encode_result(self, value: Any) -> str:
+        """The JSON text of what the function returned.
+
+        Raises:
+            EncodeError: it cannot be written as JSON, or is over the cap.
+        """
+        if value is None:
+            return "null"
+        return encode(value, what=f"The result of {self._name}", limit=self._limit)
+
+    def decode_result(self, text: str) -> Any:
+        """The function's result as its return type.
+
+        Raises:
+            DecodeError: what is stored does not fit the return type.
+        """
+        try:
+            return self._result.decode(text)
+        except msgspec.MsgspecError as error:
+            raise DecodeError(
+                f"The stored result does not fit the return type of {self._name}: {_readable(error)}."
+            ) from error
+
+
+def _hints(name: str, fn: Callable[..., Any]) -> dict[str, Any]:
+    import typing
+
+    try:
+        return typing.get_type_hints(fn, include_extras=True)
+    except (NameError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"The type hints of {name} cannot be resolved: {error}. Import the names they use at module level, "
+            "outside `if TYPE_CHECKING`."
+        ) from error
+
+
+def _struct(name: str, fields: list[Any]) -> type[msgspec.Struct]:
+    return msgspec.defstruct(f"{name} arguments", fields, kw_only=True, forbid_unknown_fields=True, omit_defaults=False)
+
+
+def _decoder(name: str, kind: Any) -> msgspec.json.Decoder[Any]:
+    try:
+        return msgspec.json.Decoder(kind, dec_hook=_decode_other)
+    except TypeError as error:
+        raise ConfigError(f"A type in the signature of {name} cannot travel as JSON: {error}") from error
+
+
+def _constant(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+def _readable(error: Exception) -> str:
+    """msgspec says "Expected `int`, got `str` - at `$.count`"; people look for the argument's name."""
+    message, _, path = str(error).partition(" - at `$.")
+    return f"argument {path.rstrip('`')!r}: {message}" if path else message

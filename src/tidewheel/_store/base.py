@@ -1,0 +1,248 @@
+"""What a store does. This file is the specification: every store obeys it, the conformance suite checks it.
+
+Rules for all operations
+
+* Batches in, batches out; answers come in the order of the questions.
+* Every call is atomic: all of it happened or none of it, also when the process dies in the middle.
+* Every call may be repeated after a lost reply. What was done already is answered again, not done twice.
+* Times are integer microseconds since 1970. `now=None` means the store's own clock; tests pass a value.
+* A worker's write names its lease, `(job_id, epoch)`. A lost lease is an *answer*, never an exception.
+* The only exceptions are `StoreUnavailable` and `StoreFull` (repeat later) and `StoreError` (do not).
+* A row the store cannot decode is set aside (discarded with the reason) and never stops its neighbours.
+
+Words: a job is *due* when `run_at <= now`; a lease is *over* when `lease_until <= now`; a kept job's time is
+over when `finished_at + keep <= now`. The order of the enqueue is the order in which the store took the jobs,
+whatever its clock said.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from tidewheel._model.job import Claimed, History, Job, NewJob
+from tidewheel._model.outcome import Settlement
+from tidewheel._model.query import (
+    Accepted,
+    Action,
+    Altered,
+    Enqueued,
+    JobFilter,
+    Page,
+    StoreInfo,
+    SweepReport,
+)
+from tidewheel._model.queue import QueueSettings, QueueStats
+from tidewheel._model.retention import RetentionRule
+from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
+
+
+class WorkStore(Protocol):
+    """The hot path: four operations carry a job from its caller to its end."""
+
+    async def enqueue(self, jobs: Sequence[NewJob], *, now: int | None = None) -> list[Enqueued]:
+        """Add jobs.
+
+        A job whose id exists, or whose `unique_key` a live job holds, is not inserted: the answer names
+        that job (the id wins when both clash). Jobs of one call see one another. A conflict concerns its
+        own job only. A job with `run_at` (or now + `delay`) in the future starts as scheduled, any other
+        as available; its `run_at` is the one given, or now when neither was.
+        """
+        ...
+
+    async def claim(
+        self, wants: Sequence[Want], *, kinds: Sequence[str], worker: str, lease: int, now: int | None = None
+    ) -> list[Claimed]:
+        """Hand out available jobs of the wanted queues whose kind is among `kinds`, under leases of
+        `lease` microseconds.
+
+        Never more than `slots` of a queue, none of a paused queue. Within a queue: by priority (smallest
+        first), then by `run_at`, then in the order of the enqueue; lifo jobs before the others of their
+        priority, in the opposite order (latest `run_at` first, then the last enqueued). The answer has the
+        wants in their order, each in the order of its queue; one call names a queue once.
+        Each claimed job is running, its `epoch` and `attempt` one higher.
+        A lost reply costs one lease time, no more.
+        """
+        ...
+
+    async def beat(
+        self, info: WorkerInfo, beats: Sequence[LeaseBeat], *, lease: int, now: int | None = None
+    ) -> list[BeatAnswer]:
+        """Say that a worker lives, extend its leases to `now + lease`, write progress and log lines.
+
+        A lease that was over but not yet rescued is extended: nobody else has the job. A lost lease
+        writes nothing. Of the log lines of a job the newest `LOG_LINES` are kept, in the order they came.
+        (Log lines are the one thing a repeat after a lost reply may write again: they are for people.)
+        """
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement], *, now: int | None = None) -> list[Accepted]:
+        """Write how attempts ended.
+
+        * Complete → completed, result kept. Cancelled → cancelled. Discarded → discarded, error kept.
+        * RetryLater → retryable, due at `now + after`, error kept. If a cancel was requested: cancelled.
+        * Snoozed → scheduled at `now + after`, attempt - 1. If a cancel was requested: cancelled.
+        * Released → available, attempt - 1, at the place in line it had. If a cancel was requested: cancelled.
+
+        A stale lease (other epoch, not running, or no such job) changes nothing and is answered STALE,
+        except the repeat of a settlement that was accepted: the job is not running any more and its epoch
+        is still the lease's, so it is answered ACCEPTED and nothing is doubled. (A rescue raises the epoch,
+        so what a rescue took away answers STALE.)
+        Final states free the unique key, and a discard enqueues the `on_dead` job in the same atom.
+        Everything but Complete leaves an attempt record, with the number the attempt had; where a requested
+        cancel won, its word is `cancel`. The error of a RetryLater is kept then, too. A reason that is not
+        empty is the record's error (`tidewheel.Cancelled`, `tidewheel.Released`), not the row's.
+        Whatever ends an attempt clears `cancel_requested`. Of several settlements of one lease in a call
+        the first counts and the others are its repeats. `_model/transition.py` has all this as functions.
+        """
+        ...
+
+
+class UpkeepStore(Protocol):
+    """What keeps the store healthy. Any worker may do it, at any time, together with others."""
+
+    async def sweep(
+        self,
+        *,
+        limit: int = 1000,
+        retention: Sequence[RetentionRule] = (),
+        worker_gone_after: int = 90_000_000,
+        now: int | None = None,
+    ) -> SweepReport:
+        """Promote due jobs, rescue jobs whose lease is over, forget workers silent for
+        `worker_gone_after`, prune finished jobs; at most `limit` rows of each sort, those first that are
+        overdue longest. `more` says that one of the sorts reached its limit.
+
+        Promote: available, with the `run_at` it had.
+        Rescue: epoch + 1, crashes + 1 and an attempt record (with the epoch that was lost) with outcome
+        `rescue`. Then, in this order: a requested cancel → cancelled; `crashes >= max_crashes` → discarded
+        (`tidewheel.Crashed`); `attempt >= max_attempts` → discarded (`tidewheel.LeaseExpired`); else
+        available again at once, at the place in line it had. The report counts each rescued job once:
+        as `rescued` (available again), in `discarded`, or as `cancelled`.
+        A discard enqueues the `on_dead` job. A worker with a running job is not forgotten.
+        Prune: jobs whose own `keep_*` time is over; then, for the (queue, kind) pairs that a rule names
+        (the first rule that matches counts), the oldest to end beyond `count` and those whose `age` is
+        over; completed jobs by themselves, cancelled and discarded ones together. A job with its own
+        `keep_*` time for the state it is in is no business of the rules: it is neither pruned by nor
+        counted for them. Logs and attempt records go with their job.
+        """
+        ...
+
+    def wakeups(
+        self, interest: frozenset[Wakeup] = frozenset(Wakeup)
+    ) -> AbstractAsyncContextManager[AsyncIterator[frozenset[Wakeup]]]:
+        """Listen for hints of the kinds of `interest`:
+        `async with store.wakeups() as hints: async for kinds in hints: ...`.
+
+        Lossy by contract: hints are merged, may be lost and may come for nothing, so polling must
+        suffice. What was hinted after `__aenter__` returned and before the iterator is asked is not lost.
+        A job that becomes available hints WORK, one that gets a later time DUE, one that ends SETTLED, a
+        cancel of a running job and a stored queue setting CONTROL. The iterator never ends by itself.
+        """
+        ...
+
+
+class AdminStore(Protocol):
+    """What people and dashboards ask."""
+
+    async def get(self, ids: Sequence[str]) -> builtins.list[Job | None]:
+        """The jobs, or None where there is none."""
+        ...
+
+    async def list(self, where: JobFilter, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """Jobs that match, newest enqueued first. The cursor stays valid while jobs come and go.
+
+        `enqueued_after` takes its own moment in, `enqueued_before` and `finished_before` leave theirs out;
+        a job that has not ended was not finished before anything. `next` is None when nothing more matches.
+
+        Raises:
+            ValueError: `limit` not in 1..1000, or a cursor this store did not make.
+        """
+        ...
+
+    async def history(self, job_id: str) -> History | None:
+        """The job, its attempts that did not simply complete, and its log lines; None if there is no such job."""
+        ...
+
+    async def alter(
+        self, ids: Sequence[str] | JobFilter, action: Action, *, limit: int = 1000, now: int | None = None
+    ) -> builtins.list[Altered]:
+        """Cancel, retry, run now or delete jobs, by ids or by a filter (oldest enqueued first, at most `limit`).
+
+        Rows that the action does not apply to stay as they are and are answered with `before == after`
+        (by ids) or left out and not counted (by filter). Retry clears attempt, crashes, result, progress,
+        error and `finished_at`, keeps the epoch and the history, and is refused (before == after) while a
+        live job holds the unique key; so of two final jobs with one key the first is retried. Retry and
+        run-now put the job at `run_at = now`. Cancel of a running job sets `cancel_requested` and is
+        answered with `before == after` and `cancel_requested`; a filter leaves out the jobs asked already.
+        An id that is named twice is answered twice, the second time as the first left it.
+
+        Raises:
+            ValueError: an empty filter.
+        """
+        ...
+
+    async def put_queues(self, settings: Sequence[QueueSettings]) -> builtins.list[QueueSettings]:
+        """Store settings, new or changed; gives back what is stored. Queues not named stay as they are."""
+        ...
+
+    async def queues(self) -> builtins.list[QueueStats]:
+        """Every queue that has settings or jobs, by name, with counts."""
+        ...
+
+    async def workers(self) -> builtins.list[WorkerRow]:
+        """The workers that beat and were not forgotten yet, by start time, then by id."""
+        ...
+
+
+class LifecycleStore(Protocol):
+    """Opening, closing, migrating."""
+
+    async def open(self) -> None:
+        """Connect; create or migrate the schema when it is older and `migrate=manual` was not asked for.
+
+        Raises:
+            SchemaMismatch: the schema is newer than this version, or not ours.
+            StoreUnavailable: the database cannot be reached.
+            StoreError: it can, but not be used (rights, network file system, damaged file).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what was handed over, then let go. Safe to call twice."""
+        ...
+
+    async def migrate(self) -> tuple[int, int]:
+        """Bring the schema up to date; gives the version before and after. Safe to repeat and to race."""
+        ...
+
+    async def info(self) -> StoreInfo:
+        """Version, schema, clock, capabilities."""
+        ...
+
+    def sibling(self) -> Any:
+        """A store on the same data that another thread's event loop may use at the same time.
+        Embedded stores answer themselves; the caller opens and closes only what is not `self`."""
+        ...
+
+
+class Store(WorkStore, UpkeepStore, AdminStore, LifecycleStore, Protocol):
+    """All of it."""
+
+
+LOG_LINES = 1000
+"""Log lines kept per job; older ones are dropped first."""
+MAX_BATCH = 10_000
+"""No store takes more items in one call (a ValueError says so); callers split."""
+
+
+def check_batch(count: int) -> None:
+    """Refuse a call with more than `MAX_BATCH` items.
+
+    Raises:
+        ValueError: there are more.
+    """
+    if count > MAX_BATCH:
+        raise ValueError(f"{count:,} items in one call of the store; it takes at most {MAX_BATCH:,}. Split them.")

@@ -1,0 +1,74 @@
+"""Hints inside one process: whoever changed something rings, every listener of any event loop hears it once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from tidewheel._model.worker import Wakeup
+
+
+class Listener:
+    """An endless iterator of merged hints, for one task of one loop."""
+
+    def __init__(self, interest: frozenset[Wakeup]) -> None:
+        self.interest = interest
+        self._loop = asyncio.get_running_loop()
+        self._heard: set[Wakeup] = set()
+        self._rung = asyncio.Event()
+
+    def ring(self, kinds: frozenset[Wakeup]) -> None:
+        """Tell the listener, from any thread. A loop that is closed hears nothing any more."""
+        if wanted := kinds & self.interest:
+            try:
+                self._loop.call_soon_threadsafe(self.hear, wanted)
+            except RuntimeError:
+                if not self._loop.is_closed():
+                    raise
+
+    def hear(self, kinds: frozenset[Wakeup]) -> None:
+        """Tell the listener, from its own loop."""
+        self._heard |= kinds
+        self._rung.set()
+
+    def __aiter__(self) -> Listener:
+        return self
+
+    async def __anext__(self) -> frozenset[Wakeup]:
+        await self._rung.wait()
+        self._rung.clear()
+        heard = frozenset(self._heard)
+        self._heard.clear()
+        return heard
+
+
+class Hints:
+    """The listeners of one store."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._listeners: set[Listener] = set()
+
+    def ring(self, kinds: Iterable[Wakeup]) -> None:
+        """Give hints to everyone who listens. Safe from any thread."""
+        told = frozenset(kinds)
+        if not told:
+            return
+        with self._lock:
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener.ring(told)
+
+    @asynccontextmanager
+    async def listen(self, interest: frozenset[Wakeup]) -> AsyncIterator[Listener]:
+        """Hear what is rung from now on until the block ends."""
+        listener = Listener(interest)
+        with self._lock:
+            self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            with self._lock:
+                self._listeners.discard(listener)

@@ -1,0 +1,37 @@
+"""The statements: one file each under `statements/`, read once.
+
+`{rows}` in a text stands for as many `(?, ?, ...)` groups as rows are written at once.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+_HERE: Final = files("tidewheel._store.sqlite")
+
+
+@cache
+def statement(name: str) -> str:
+    """The text of `statements/<name>.sql` without its comments."""
+    text = _HERE.joinpath("statements", f"{name}.sql").read_text(encoding="utf-8")
+    return " ".join(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("--"))
+
+
+@cache
+def rows_statement(name: str, columns: int, rows: int) -> str:
+    """The statement with `{rows}` filled in."""
+    group = f"({','.join('?' * columns)})"
+    return statement(name).format(rows=",".join([group] * rows))
+
+
+@cache
+def migrations() -> tuple[tuple[int, str, str], ...]:
+    """(number, file name, text) of every migration, in order."""
+    found = [
+        (int(entry.name[:3]), entry.name, entry.read_text(encoding="utf-8"))
+        for entry in _HERE.joinpath("migrations").iterdir()
+        if entry.name.endswith(".sql")
+    ]
+    return tuple(sorted(found))

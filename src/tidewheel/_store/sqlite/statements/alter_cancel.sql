@@ -1,0 +1,5 @@
+-- Cancel a job that waits.
+-- takes: finished_at, prune_at, seq
+UPDATE tidewheel_jobs
+SET state = 'cancelled', finished_at = ?, prune_at = ?, lease_until = NULL, cancel_requested = 0
+WHERE seq = ?

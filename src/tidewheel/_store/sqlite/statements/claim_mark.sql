@@ -1,0 +1,5 @@
+-- Put the picked jobs under a lease.
+-- takes: started_at, lease_until, worker, seqs (JSON list)
+UPDATE tidewheel_jobs
+SET state = 'running', epoch = epoch + 1, attempt = attempt + 1, started_at = ?, lease_until = ?, worker = ?
+WHERE seq IN (SELECT value FROM json_each(?))

@@ -1,0 +1,2 @@
+-- takes: job, at, level, message
+INSERT INTO tidewheel_logs (job, at, level, message) VALUES (?, ?, ?, ?)

@@ -1,0 +1,12 @@
+-- Counts by queue and state, each part from its own index.
+SELECT queue, state, count(*), min(run_at) FROM tidewheel_jobs
+WHERE state = 'available' GROUP BY queue
+UNION ALL
+SELECT queue, state, count(*), NULL FROM tidewheel_jobs
+WHERE state IN ('scheduled', 'retryable') GROUP BY queue, state
+UNION ALL
+SELECT queue, state, count(*), NULL FROM tidewheel_jobs
+WHERE state = 'running' GROUP BY queue
+UNION ALL
+SELECT queue, state, count(*), NULL FROM tidewheel_jobs
+WHERE state IN ('completed', 'cancelled', 'discarded') GROUP BY queue, state

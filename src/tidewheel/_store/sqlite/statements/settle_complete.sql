@@ -1,0 +1,10 @@
+-- Complete the jobs whose lease still holds.
+-- takes: now, JSON list of [id, epoch, result, progress]
+-- gives: the number of jobs completed
+UPDATE tidewheel_jobs
+SET state = 'completed', finished_at = ?1, lease_until = NULL, cancel_requested = 0,
+    result = done.result, progress = coalesce(done.progress, tidewheel_jobs.progress), prune_at = ?1 + keep_completed
+FROM (
+    SELECT value ->> 0 AS id, value ->> 1 AS epoch, value ->> 2 AS result, value ->> 3 AS progress FROM json_each(?2)
+) AS done
+WHERE tidewheel_jobs.id = done.id AND tidewheel_jobs.epoch = done.epoch AND tidewheel_jobs.state = 'running'

@@ -1,0 +1,240 @@
+"""The SQLite store: every operation is a function handed to the writer or the reader thread."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from tidewheel._env import Env
+from tidewheel._model.errors import ConfigError, SchemaMismatch
+from tidewheel._model.job import Claimed, History, Job, NewJob
+from tidewheel._model.outcome import Settlement
+from tidewheel._model.query import Accepted, Action, Altered, Enqueued, JobFilter, Page, StoreInfo, SweepReport
+from tidewheel._model.queue import QueueSettings, QueueStats
+from tidewheel._model.retention import RetentionRule
+from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
+from tidewheel._store.base import MAX_BATCH
+from tidewheel._store.hints import Hints, Listener
+from tidewheel._store.sqlite import admin, schema, upkeep, work
+from tidewheel._store.sqlite.bells import Bell, Ringer, pipes_work
+from tidewheel._store.sqlite.connect import connect, translated
+from tidewheel._store.sqlite.options import SqliteOptions
+from tidewheel._store.sqlite.writer import Reader, Transaction, Writer
+
+_DURABILITY: Final = {
+    "normal": "A crash of any process loses nothing; a power failure may undo the last moments (durability=full waits "
+    "for the disk).",
+    "full": "Neither a crash nor a power failure loses what was answered.",
+}
+
+
+class SqliteStore:
+    """A store in one SQLite file (`sqlite:///jobs.db`, or a path). See `Store` for what each operation promises."""
+
+    def __init__(self, url: str, env: Env | None = None) -> None:
+        self.options = SqliteOptions.parse(url)
+        self._env = env or Env()
+        self._hints = Hints()
+        folder = self.options.path.with_name(self.options.path.name + "-bells")
+        self._bells = folder
+        self._ringer = Ringer(folder) if pipes_work() else None
+        self._writer = Writer(self.options, "tidewheel-sqlite-writer", self._ring)
+        self._reader = Reader(self.options, "tidewheel-sqlite-reader")
+        self._opened_by: int | None = None
+
+    # -- lifecycle
+
+    async def open(self) -> None:
+        """See `LifecycleStore.open`."""
+        if self._opened_by is not None:
+            return
+        connection = connect(self.options)
+        try:
+            version = schema.current(connection, self.options)
+            if version < schema.newest():
+                if version and self.options.migrate == "manual":
+                    raise SchemaMismatch(
+                        f"{self.options.path} has schema {version}, this version needs {schema.newest()}. Run "
+                        f"`tidewheel migrate --store sqlite:///{self.options.path}`, or leave out ?migrate=manual."
+                    )
+                self._writer.begin(connection)
+                schema.upgrade(connection, self.options, self._env.clock())
+                connection.execute("COMMIT")
+            self._reader.open()
+        except sqlite3.Error as error:
+            connection.close()
+            raise translated(error, self.options) from error
+        except BaseException:
+            connection.close()
+            raise
+        self._writer.start(connection)
+        self._opened_by = os.getpid()
+
+    async def close(self) -> None:
+        """See `LifecycleStore.close`."""
+        if self._opened_by is not None:
+            self._opened_by = None
+            await self._writer.stop()
+            await self._reader.stop()
+            if self._ringer is not None:
+                self._ringer.close()
+
+    async def migrate(self) -> tuple[int, int]:
+        """See `LifecycleStore.migrate`."""
+        now = self._env.clock()
+        if self._opened_by is not None:
+            return await self._writer.call(lambda tx: schema.upgrade(tx.connection, self.options, now))
+        connection = connect(self.options)
+        try:
+            self._writer.begin(connection)
+            versions = schema.upgrade(connection, self.options, now)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise translated(error, self.options) from error
+        finally:
+            connection.close()
+        return versions
+
+    async def info(self) -> StoreInfo:
+        """See `LifecycleStore.info`."""
+        version = await self._reader.call(lambda tx: schema.current(tx.connection, self.options))
+        return StoreInfo(
+            name="sqlite",
+            version=sqlite3.sqlite_version,
+            schema=version,
+            now=self._env.clock(),
+            tx=False,
+            listen=self._ringer is not None,
+            durability=_DURABILITY[self.options.durability],
+        )
+
+    def sibling(self) -> SqliteStore:
+        """See `LifecycleStore.sibling`: the threads inside serve any number of event loops."""
+        return self
+
+    # -- the hot path
+
+    async def enqueue(self, jobs: Sequence[NewJob], *, now: int | None = None) -> list[Enqueued]:
+        """See `WorkStore.enqueue`."""
+        _check(len(jobs))
+        return await self._writer.call(lambda tx: work.enqueue(tx, jobs, self._now(now))) if jobs else []
+
+    async def claim(
+        self, wants: Sequence[Want], *, kinds: Sequence[str], worker: str, lease: int, now: int | None = None
+    ) -> list[Claimed]:
+        """See `WorkStore.claim`."""
+        return await self._writer.call(lambda tx: work.claim(tx, wants, kinds, worker, lease, self._now(now)))
+
+    async def beat(
+        self, info: WorkerInfo, beats: Sequence[LeaseBeat], *, lease: int, now: int | None = None
+    ) -> list[BeatAnswer]:
+        """See `WorkStore.beat`."""
+        _check(len(beats))
+        return await self._writer.call(lambda tx: work.beat(tx, info, beats, lease, self._now(now)))
+
+    async def settle(self, settlements: Sequence[Settlement], *, now: int | None = None) -> list[Accepted]:
+        """See `WorkStore.settle`."""
+        _check(len(settlements))
+        if not settlements:
+            return []
+        return await self._writer.call(lambda tx: work.settle(tx, settlements, self._env.ids, self._now(now)))
+
+    # -- upkeep
+
+    async def sweep(
+        self,
+        *,
+        limit: int = 1000,
+        retention: Sequence[RetentionRule] = (),
+        worker_gone_after: int = 90_000_000,
+        now: int | None = None,
+    ) -> SweepReport:
+        """See `UpkeepStore.sweep`."""
+
+        def run(tx: Transaction) -> SweepReport:
+            return upkeep.sweep(
+                tx,
+                limit=limit,
+                retention=retention,
+                gone_after=worker_gone_after,
+                new_id=self._env.ids,
+                now=self._now(now),
+            )
+
+        return await self._writer.call(run)
+
+    @asynccontextmanager
+    async def wakeups(
+        self, interest: frozenset[Wakeup] = frozenset(Wakeup)
+    ) -> AsyncIterator[AsyncIterator[frozenset[Wakeup]]]:
+        """See `UpkeepStore.wakeups`."""
+        async with self._hints.listen(interest) as listener:
+            bell = self._bell(listener)
+            try:
+                yield listener
+            finally:
+                if bell is not None:
+                    bell.close()
+
+    # -- administration
+
+    async def get(self, ids: Sequence[str]) -> list[Job | None]:
+        """See `AdminStore.get`."""
+        return await self._reader.call(lambda tx: admin.get(tx.connection, ids))
+
+    async def list(self, where: JobFilter, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """See `AdminStore.list`."""
+        return await self._reader.call(lambda tx: admin.list_jobs(tx.connection, where, limit, cursor))
+
+    async def history(self, job_id: str) -> History | None:
+        """See `AdminStore.history`."""
+        return await self._reader.call(lambda tx: admin.history(tx.connection, job_id))
+
+    async def alter(
+        self, ids: Sequence[str] | JobFilter, action: Action, *, limit: int = 1000, now: int | None = None
+    ) -> list[Altered]:  # type: ignore[valid-type] -- the method `list` hides the type
+        """See `AdminStore.alter`."""
+        return await self._writer.call(lambda tx: admin.alter(tx, ids, action, limit, self._now(now)))
+
+    async def put_queues(self, settings: Sequence[QueueSettings]) -> list[QueueSettings]:  # type: ignore[valid-type]
+        """See `AdminStore.put_queues`."""
+        return await self._writer.call(lambda tx: admin.put_queues(tx, settings))
+
+    async def queues(self) -> list[QueueStats]:  # type: ignore[valid-type]
+        """See `AdminStore.queues`."""
+        return await self._reader.call(lambda tx: admin.queues(tx.connection))
+
+    async def workers(self) -> list[WorkerRow]:  # type: ignore[valid-type]
+        """See `AdminStore.workers`."""
+        return await self._reader.call(lambda tx: admin.workers(tx.connection))
+
+    # -- inside
+
+    def _now(self, now: int | None) -> int:
+        return self._env.clock() if now is None else now
+
+    def _bell(self, listener: Listener) -> Bell | None:
+        """Let other processes wake this listener. On a disk without named pipes polling must do."""
+        if self._ringer is None:
+            return None
+        try:
+            bell = Bell(self._bells, f"{os.getpid()}-{uuid.uuid4().hex[:8]}", listener)
+        except OSError:
+            return None
+        self._ringer.disown(bell.name)
+        return bell
+
+    def _ring(self, kinds: frozenset[Wakeup]) -> None:
+        """Runs in the writer thread, after a commit."""
+        self._hints.ring(kinds)
+        if self._ringer is not None:
+            self._ringer.ring(kinds)
+
+
+def _check(count: int) -> None:
+    if count > MAX_BATCH:
+        raise ConfigError(f"{count} items in one call are more than {MAX_BATCH}. Split them into several calls.")

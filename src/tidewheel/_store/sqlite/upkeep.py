@@ -1,0 +1,94 @@
+"""The sweep as a function of a transaction: promote, rescue, forget workers, prune."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tidewheel._model.query import SweepReport
+from tidewheel._model.retention import RetentionRule, rule_for
+from tidewheel._model.state import FINAL_STATES, JobState
+from tidewheel._model.transition import rescue_of
+from tidewheel._model.worker import Wakeup
+from tidewheel._store.sqlite.rows import seqs, text
+from tidewheel._store.sqlite.sql import statement
+from tidewheel._store.sqlite.work import after, finish, record
+from tidewheel._store.sqlite.writer import Transaction
+
+
+def sweep(
+    tx: Transaction, *, limit: int, retention: Sequence[RetentionRule], gone_after: int, new_id: Any, now: int
+) -> SweepReport:
+    """See `UpkeepStore.sweep`."""
+    promoted = tx.connection.execute(statement("sweep_promote"), (now, limit)).rowcount
+    if promoted:
+        tx.hints.add(Wakeup.WORK)
+    rescued, discarded, cancelled = _rescue(tx, limit, new_id, now)
+    gone = tx.connection.execute(statement("sweep_workers"), (now - gone_after,)).fetchall()
+    pruned = _prune(tx, retention, limit, now)
+    return SweepReport(
+        promoted=promoted,
+        rescued=rescued,
+        discarded=tuple(discarded),
+        cancelled=cancelled,
+        workers_gone=tuple(sorted(row[0] for row in gone)),
+        pruned=pruned,
+        now=now,
+        more=limit in (promoted, rescued + len(discarded) + cancelled, pruned),
+        next_due_at=tx.connection.execute(statement("sweep_next_due")).fetchone()[0],
+    )
+
+
+def _rescue(tx: Transaction, limit: int, new_id: Any, now: int) -> tuple[int, list[str], int]:
+    rescued, discarded, cancelled = 0, [], 0
+    for row in tx.connection.execute(statement("sweep_expired"), (now, limit)).fetchall():
+        seq, id, epoch, attempt, max_attempts, crashes, max_crashes, queue, worker, started_at, cancel, keep, dead = row
+        ending = rescue_of(
+            attempt=attempt,
+            max_attempts=max_attempts,
+            crashes=crashes,
+            max_crashes=max_crashes,
+            run_at=0,
+            cancel_requested=bool(cancel),
+        )
+        tx.connection.execute(statement("sweep_rescue"), (ending.state, *finish(ending, keep, now), seq))
+        record(tx, seq, ending, (epoch, attempt, worker, started_at), now)
+        after(tx, ending, id, queue, dead, new_id, now)
+        if ending.state is JobState.DISCARDED:
+            discarded.append(id)
+        elif ending.state is JobState.CANCELLED:
+            cancelled += 1
+        else:
+            rescued += 1
+    return rescued, discarded, cancelled
+
+
+def _prune(tx: Transaction, rules: Sequence[RetentionRule], limit: int, now: int) -> int:
+    pruned = delete(tx, seqs(tx.connection, statement("prune_own"), (now, limit)))
+    group = ("", "") if rules else None
+    while group is not None and pruned < limit:
+        group = tx.connection.execute(statement("prune_group"), group).fetchone()
+        retention = rule_for(rules, *group) if group is not None else None
+        if group is not None and retention is not None:
+            for state in FINAL_STATES:
+                keep = retention.keep(state)
+                if keep.count is not None:
+                    bound = tx.connection.execute(statement("prune_beyond"), (*group, state, keep.count)).fetchone()
+                    if bound is not None:
+                        pruned += _prune_until(tx, (*group, state, bound[0], bound[0], bound[1], limit - pruned))
+                if keep.age is not None:
+                    pruned += _prune_until(tx, (*group, state, now - keep.age, 0, 0, limit - pruned))
+    return pruned
+
+
+def _prune_until(tx: Transaction, parameters: tuple[Any, ...]) -> int:
+    return delete(tx, seqs(tx.connection, statement("prune_older"), parameters))
+
+
+def delete(tx: Transaction, found: Sequence[int]) -> int:
+    """Remove jobs with their history."""
+    if found:
+        listed = (text(found),)
+        for name in ("delete_attempts", "delete_logs", "delete_jobs"):
+            tx.connection.execute(statement(name), listed)
+    return len(found)

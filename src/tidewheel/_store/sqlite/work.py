@@ -1,0 +1,211 @@
+"""The hot path as functions of a transaction: enqueue, claim, beat, settle.
+
+Each statement handles a whole batch inside SQLite, which works without the interpreter lock; a batch as a
+loop of single statements would wait for that lock once a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tidewheel._model.job import Claimed, ErrorInfo, LogLine, NewJob
+from tidewheel._model.outcome import Complete, Outcome, Settlement
+from tidewheel._model.query import Accepted, Enqueued
+from tidewheel._model.state import JobState
+from tidewheel._model.transition import Ending, ending_of, on_dead_job, wakeup_for
+from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo
+from tidewheel._store.base import LOG_LINES
+from tidewheel._store.sqlite.rows import NEW_COLUMNS, new_row, seqs, text
+from tidewheel._store.sqlite.sql import rows_statement, statement
+from tidewheel._store.sqlite.writer import Transaction
+
+_CHUNKS: Final = (256, 32, 4, 1)  # few different lengths, so that SQLite compiles few statements
+_claimed: Final = msgspec.json.Decoder(list[Claimed])
+_ids: Final = msgspec.json.Decoder(list[str])
+_held: Final = msgspec.json.Decoder(list[tuple[str, int, int]])
+
+
+def enqueue(tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
+    """See `WorkStore.enqueue`."""
+    answers: list[Enqueued] = []
+    start, left = 0, len(jobs)
+    while left:
+        size = next(size for size in _CHUNKS if size <= left)
+        answers += _enqueue_chunk(tx, jobs[start : start + size], now)
+        start, left = start + size, left - size
+    return answers
+
+
+def _enqueue_chunk(tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
+    last = tx.connection.execute("SELECT max(seq) FROM tidewheel_jobs").fetchone()[0] or 0
+    parameters: list[Any] = []
+    for job in jobs:
+        row = new_row(job, now)
+        parameters += row
+        tx.hints.add(Wakeup.WORK if row[3] == "available" else Wakeup.DUE)
+    added = tx.connection.execute(rows_statement("enqueue", NEW_COLUMNS, len(jobs)), parameters).rowcount
+    if added == len(jobs):
+        return [Enqueued(job.id, inserted=True) for job in jobs]
+    return _sort_out(tx, jobs, last)
+
+
+def _sort_out(tx: Transaction, jobs: Sequence[NewJob], last: int) -> list[Enqueued]:
+    """Some clashed: a job of ours is the first of its id that lies behind `last`."""
+    answers, ours = [], set()
+    for job in jobs:
+        row = tx.connection.execute("SELECT seq, state FROM tidewheel_jobs WHERE id = ?", (job.id,)).fetchone()
+        if row is not None and row[0] > last and job.id not in ours:
+            ours.add(job.id)
+            answers.append(Enqueued(job.id, inserted=True))
+        elif row is not None:
+            answers.append(Enqueued(job.id, inserted=False, state=JobState(row[1])))
+        else:
+            holder, state = tx.connection.execute(statement("enqueue_holder"), (job.unique_key,)).fetchone()
+            answers.append(Enqueued(holder, inserted=False, state=JobState(state)))
+    return answers
+
+
+def claim(
+    tx: Transaction, wants: Sequence[Want], kinds: Sequence[str], worker: str, lease: int, now: int
+) -> list[Claimed]:
+    """See `WorkStore.claim`."""
+    connection, known = tx.connection, text(kinds)
+    claimed: list[Claimed] = []
+    for want in wants:
+        parameters = (want.queue, known, want.queue, want.slots)
+        picked = connection.execute(statement("claim_pick"), parameters).fetchone()[0]
+        if picked == "[]":
+            continue
+        connection.execute(statement("claim_mark"), (now, now + lease, worker, picked))
+        try:
+            found = connection.execute(statement("claim_read"), (now, picked)).fetchone()[0]
+            claimed += _claimed.decode(found)
+        except Exception:  # noqa: BLE001 -- whatever a damaged row makes of itself, its neighbours must run
+            claimed += _claim_each(tx, picked, now)
+    return claimed
+
+
+def _claim_each(tx: Transaction, picked: str, now: int) -> list[Claimed]:
+    """One of these rows cannot be read: set it aside, hand out the others."""
+    claimed = []
+    for seq in msgspec.json.decode(picked, type=list[int]):
+        try:
+            found = tx.connection.execute(statement("claim_read"), (now, f"[{seq}]")).fetchone()[0]
+            claimed += _claimed.decode(found)
+        except Exception as error:  # noqa: BLE001 -- as above
+            broken = ErrorInfo("tidewheel.Unreadable", f"The row cannot be read: {error}")
+            tx.connection.execute(
+                "UPDATE tidewheel_jobs SET state = 'discarded', finished_at = ?, lease_until = NULL, error = ? "
+                "WHERE seq = ?",
+                (now, text(broken), seq),
+            )
+    return claimed
+
+
+def beat(tx: Transaction, info: WorkerInfo, beats: Sequence[LeaseBeat], lease: int, now: int) -> list[BeatAnswer]:
+    """See `WorkStore.beat`."""
+    tx.connection.execute(statement("worker_seen"), (info.id, text(info), now))
+    if not beats:
+        return []
+    leases = text([(beat.lease.job_id, beat.lease.epoch, beat.progress) for beat in beats])
+    tx.connection.execute(statement("beat_extend"), (now + lease, leases))
+    found = tx.connection.execute(statement("beat_held"), (leases,)).fetchone()[0]
+    held = {job_id: (seq, bool(cancel)) for job_id, seq, cancel in _held.decode(found)}
+    answers = []
+    for beat in beats:
+        seq, cancel = held.get(beat.lease.job_id, (0, False))
+        if seq:
+            add_logs(tx, seq, beat.logs)
+            answers.append(BeatAnswer.CANCEL if cancel else BeatAnswer.EXTENDED)
+        else:
+            answers.append(BeatAnswer.LOST)
+    return answers
+
+
+def settle(tx: Transaction, settlements: Sequence[Settlement], new_id: Any, now: int) -> list[Accepted]:
+    """See `WorkStore.settle`."""
+    done = [one for one in settlements if isinstance(one.outcome, Complete)]
+    written = _complete(tx, done, now) if done else set()
+    for one in settlements:
+        if not isinstance(one.outcome, Complete) and _settle_other(tx, one, new_id, now):
+            written.add(one.lease)
+    return [Accepted.ACCEPTED if one.lease in written else Accepted.STALE for one in settlements]
+
+
+def _complete(tx: Transaction, done: Sequence[Settlement], now: int) -> set[tuple[str, int]]:
+    rows = text([(one.lease.job_id, one.lease.epoch, one.outcome.result, one.progress) for one in done])  # type: ignore[union-attr] -- all Complete
+    for one in done:
+        if one.logs:
+            _late_logs(tx, one)
+    count = tx.connection.execute(statement("settle_complete"), (now, rows)).rowcount
+    if count:
+        tx.hints.add(Wakeup.SETTLED)
+    if count == len(done):
+        return {one.lease for one in done}
+    return _known(tx, done)
+
+
+def _known(tx: Transaction, settlements: Sequence[Settlement]) -> set[tuple[str, int]]:
+    asked = text([one.lease for one in settlements])
+    known = set(_ids.decode(tx.connection.execute(statement("settle_known"), (asked,)).fetchone()[0]))
+    return {one.lease for one in settlements if one.lease.job_id in known}
+
+
+def _settle_other(tx: Transaction, one: Settlement, new_id: Any, now: int) -> bool:
+    row = tx.connection.execute(statement("settle_row"), one.lease).fetchone()
+    if row is None:
+        return bool(_known(tx, [one]))
+    seq, queue, attempt, worker, started_at, run_at, cancel, keep_failed, on_dead = row
+    outcome: Outcome = one.outcome
+    ending = ending_of(outcome, attempt=attempt, run_at=run_at, cancel_requested=bool(cancel), now=now)
+    add_logs(tx, seq, one.logs)
+    tx.connection.execute(
+        statement("settle_other"),
+        (ending.state, ending.attempt, ending.run_at, *finish(ending, keep_failed, now), one.progress, seq),
+    )
+    record(tx, seq, ending, (one.lease.epoch, attempt, worker, started_at), now)
+    after(tx, ending, one.lease.job_id, queue, on_dead, new_id, now)
+    return True
+
+
+def finish(ending: Ending, keep_failed: int | None, now: int) -> tuple[int | None, int | None, str | None]:
+    """(finished_at, prune_at, error) of a row after this ending."""
+    finished_at = now if ending.state.final else None
+    prune_at = now + keep_failed if ending.state.final and keep_failed is not None else None
+    return finished_at, prune_at, None if ending.error is None else text(ending.error)
+
+
+def record(tx: Transaction, seq: int, ending: Ending, attempt: tuple[Any, ...], now: int) -> None:
+    """Keep the record of an attempt; `attempt` is (epoch, attempt, worker, started_at)."""
+    if ending.record is not None:
+        error = None if ending.record_error is None else text(ending.record_error)
+        tx.connection.execute(statement("attempt"), (seq, *attempt, now, ending.record, error))
+
+
+def after(tx: Transaction, ending: Ending, job_id: str, queue: str, on_dead: str | None, new_id: Any, now: int) -> None:
+    """What follows from an ending: the hint, and the job that tells of a dead letter."""
+    hint = wakeup_for(ending.state)
+    if hint is not None:
+        tx.hints.add(hint)
+    if ending.state is JobState.DISCARDED and on_dead is not None:
+        enqueue(tx, [on_dead_job(new_id=new_id(), kind=on_dead, dead_id=job_id, queue=queue)], now)
+
+
+def _late_logs(tx: Transaction, one: Settlement) -> None:
+    for seq in seqs(
+        tx.connection,
+        "SELECT json_group_array(seq) FROM tidewheel_jobs WHERE id = ? AND epoch = ? AND state = 'running'",
+        one.lease,
+    ):
+        add_logs(tx, seq, one.logs)
+
+
+def add_logs(tx: Transaction, seq: int, lines: Sequence[LogLine]) -> None:
+    """Write log lines of a job and drop the oldest beyond `LOG_LINES`."""
+    for line in lines[-LOG_LINES:]:
+        tx.connection.execute(statement("log_add"), (seq, line.at, line.level, line.message))
+    if lines:
+        tx.connection.execute(statement("log_trim"), (seq, seq, LOG_LINES))

@@ -1,0 +1,37 @@
+"""Which store a URL means. A store and its driver are imported only when their URL is used."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Final
+
+from tidewheel._env import Env
+from tidewheel._model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tidewheel._store.base import Store
+
+_SCHEMES: Final = ("memory", "sqlite")
+
+
+def make_store(url: str, env: Env) -> Store:
+    """The store of a URL, not yet opened.
+
+    Raises:
+        ConfigError: an unknown scheme, or options that the store does not know.
+    """
+    scheme = url.partition(":")[0].lower()
+    if scheme == "sqlite":
+        from tidewheel._store.sqlite import SqliteStore
+
+        return SqliteStore(url, env)
+    if scheme == "memory":
+        from tidewheel._store.memory import MemoryStore
+
+        return MemoryStore(env)
+    close = difflib.get_close_matches(scheme, _SCHEMES, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise ConfigError(
+        f"{url!r} is no store URL this version knows: it must begin with {' or '.join(f'{one}:' for one in _SCHEMES)}"
+        f" as in sqlite:///jobs.db.{hint}"
+    )

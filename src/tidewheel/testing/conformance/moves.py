@@ -1,0 +1,90 @@
+"""Every pair of the table `MOVES`, allowed and forbidden: nothing else may move a job."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tidewheel._model.job import Job, Lease
+from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, Released, RetryLater, Snoozed
+from tidewheel._model.query import Action
+from tidewheel._model.state import MOVES, JobState, Move
+from tidewheel.testing.conformance.kit import BOOM, HOUR, LEASE, Kit, Suite
+
+
+def _settle(outcome: Outcome) -> Callable[[Kit, Job], Awaitable[object]]:
+    return lambda kit, row: kit.settle(Lease(row.id, row.epoch), outcome)
+
+
+def _alter(action: Action) -> Callable[[Kit, Job], Awaitable[object]]:
+    return lambda kit, row: kit.alter(action, row.id)
+
+
+async def _claim(kit: Kit, _: Job) -> None:
+    await kit.claim()
+
+
+async def _promote(kit: Kit, row: Job) -> None:
+    """Sweep when what waits is due; leases go on."""
+    if row.state is JobState.RUNNING:
+        await kit.beat(Lease(row.id, row.epoch), lease=3 * HOUR)
+    kit.clock.advance("2h")
+    await kit.sweep()
+
+
+async def _rescue(kit: Kit, _: Job) -> None:
+    """Sweep when leases are over; what waits is not due yet."""
+    kit.clock.set(kit.clock() + LEASE)
+    await kit.sweep()
+
+
+WAYS: dict[Move, Callable[[Kit, Job], Awaitable[object]]] = {
+    Move.CLAIM: _claim,
+    Move.COMPLETE: _settle(Complete('"later"')),
+    Move.RETRY_LATER: _settle(RetryLater(5 * HOUR, BOOM)),
+    Move.SNOOZE: _settle(Snoozed(5 * HOUR)),
+    Move.RELEASE: _settle(Released()),
+    Move.CANCEL_OUTCOME: _settle(Cancelled()),
+    Move.DISCARD: _settle(Discarded(BOOM)),
+    Move.PROMOTE: _promote,
+    Move.RESCUE: _rescue,
+    Move.ALTER_CANCEL: _alter(Action.CANCEL),
+    Move.ALTER_RETRY: _alter(Action.RETRY),
+    Move.ALTER_RUN_NOW: _alter(Action.RUN_NOW),
+}
+
+
+class MovesSuite(Suite):
+    @pytest.mark.parametrize("move", list(Move))
+    @pytest.mark.parametrize("state", list(JobState))
+    async def test_a_move_leads_where_the_table_says_or_nowhere(self, kit: Kit, state: JobState, move: Move) -> None:
+        before = await kit.at(state, max_attempts=5)
+        await WAYS[move](kit, before)
+        after = await kit.row(before.id)
+        allowed = MOVES.get((state, move))
+        if allowed is None:
+            assert _essence(after) == _essence(before)
+        else:
+            assert after.state in allowed
+            assert _essence(after) != _essence(before)
+
+    @pytest.mark.parametrize("end", ["available", "discarded", "cancelled"])
+    async def test_a_rescue_leads_to_each_of_its_ends(self, kit: Kit, end: str) -> None:
+        before = await kit.at(JobState.RUNNING, max_attempts=1 if end == "discarded" else 2)
+        if end == "cancelled":
+            await kit.alter(Action.CANCEL, before.id)
+        await _rescue(kit, before)
+        assert (await kit.row(before.id)).state == end
+
+    @pytest.mark.parametrize("state", list(JobState))
+    async def test_what_a_row_shows_fits_its_state(self, kit: Kit, state: JobState) -> None:
+        row = await kit.at(state)
+        assert (row.finished_at is not None) is state.final
+        assert (row.lease_until is not None) is (state is JobState.RUNNING)
+        assert (row.result is not None) is (state is JobState.COMPLETED)
+
+
+def _essence(row: Job) -> dict[str, object]:
+    """The row but for `lease_until`, which the test itself moves to keep a lease alive."""
+    return {name: getattr(row, name) for name in row.__struct_fields__ if name != "lease_until"}
