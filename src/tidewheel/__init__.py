@@ -38,6 +38,14 @@ from tidewheel._model.retention import FOREVER, Keep, Retention, keep
 from tidewheel._model.retry import RetryPolicy
 from tidewheel._model.state import JobState
 from tidewheel._model.worker import WorkerInfo, WorkerRow
+from tidewheel._operations import (
+    BatchResult,
+    CacheEntry,
+    OperationConfig,
+    OperationMetrics,
+    OperationResult,
+    OperationRunner,
+)
 from tidewheel._task import AsyncTask, Configured, PreparedJob, SyncTask, Task
 from tidewheel._telemetry import EVENTS, Event
 
@@ -52,6 +60,8 @@ __all__ = [
     "AsyncTask",
     "AttemptRecord",
     "Backoff",
+    "BatchResult",
+    "CacheEntry",
     "Cancel",
     "ConfigError",
     "Configured",
@@ -74,6 +84,10 @@ __all__ = [
     "Keep",
     "LeaseLost",
     "LogLine",
+    "OperationConfig",
+    "OperationMetrics",
+    "OperationResult",
+    "OperationRunner",
     "Page",
     "PayloadTooLarge",
     "PreparedJob",

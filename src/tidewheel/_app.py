@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from tidewheel._store.base import Store
 
 T = TypeVar("T")
-_BATCH: Final = 500
+_BATCH: Final = 512
 
 
 class App:

@@ -62,20 +62,30 @@ class JobLog:
 class JobContext:
     """One attempt, as its handler sees it. All members may be used from any thread."""
 
+    # One is made for every attempt, most of them are never looked at: what is seldom used is made when needed.
+    __slots__ = (
+        "_changed", "_claimed", "_clock", "_event", "_lines", "_on_stop", "_progress", "_stopped", "lost", "stop_reason"
+    )  # fmt: skip
+    _lock = threading.Lock()  # one for all: it is held for moments only
+
     def __init__(self, claimed: Claimed, clock: Callable[[], int], changed: Callable[[], None]) -> None:
         self._claimed = claimed
         self._clock = clock
         self._changed = changed
-        self._lock = threading.Lock()
-        self._lines: deque[LogLine] = deque(maxlen=_BUFFER)
+        self._lines: deque[LogLine] | None = None
         self._progress: str | None = None
-        self._stop = threading.Event()
-        self._on_stop: list[Callable[[], None]] = []
-        self.stop_reason: str = ""
+        self._stopped = False
+        self._event: threading.Event | None = None
+        self._on_stop: tuple[Callable[[], None], ...] = ()
+        self.stop_reason = ""
         """Why the handler should wind up: "cancel", "soft timeout", "timeout", "lease lost" or "shutdown"; else empty."""
         self.lost = False
-        self.log = JobLog(self._add_line)
+        """True when the job was taken away: nothing this attempt writes counts."""
+
+    @property
+    def log(self) -> JobLog:
         """`.debug/.info/.warning/.error(message, *args)`: lines kept with the job, the newest 1000."""
+        return JobLog(self._add_line)
 
     @property
     def id(self) -> str:
@@ -130,7 +140,7 @@ class JobContext:
     @property
     def cancelled(self) -> bool:
         """True when the handler should wind up soon; see `stop_reason`."""
-        return self._stop.is_set()
+        return self._stopped
 
     def check(self) -> None:
         """Leave the handler here if it should wind up.
@@ -141,13 +151,15 @@ class JobContext:
         """
         if self.lost:
             raise LeaseLost
-        if self._stop.is_set():
+        if self._stopped:
             raise Cancel(self.stop_reason)
 
     def wait_stopped(self, timeout: float | None = None) -> bool:
         """Sleep up to `timeout` seconds, or until the handler should wind up: True if it should.
         For plain functions, in place of `time.sleep`."""
-        return self._stop.wait(timeout)
+        with self._lock:
+            event = self._event = self._event or threading.Event()
+        return self._stopped or event.wait(timeout)
 
     def progress(self, value: Any) -> None:
         """Report progress: a number or an object. Written in the background, the latest value wins.
@@ -158,61 +170,67 @@ class JobContext:
         """
         if self.lost:
             raise LeaseLost
-        text = encode(value, what=f"The progress of {self.kind}")
-        with self._lock:
-            self._progress = text
+        self._progress = encode(value, what=f"The progress of {self.kind}")
         self._changed()
 
     def _add_line(self, level: str, message: str) -> None:
         if self.lost:
             raise LeaseLost
-        with self._lock:
-            self._lines.append(LogLine(self._clock(), level, message[:_MESSAGE]))
+        self._keep(LogLine(self._clock(), level, message[:_MESSAGE]))
         number = logging.getLevelNamesMapping()[level.upper()]
         logging.getLogger("tidewheel.job").log(number, "%s %s: %s", self.kind, self.id, message)
         self._changed()
 
+    def _keep(self, line: LogLine) -> None:
+        with self._lock:
+            if self._lines is None:
+                self._lines = deque(maxlen=_BUFFER)
+            self._lines.append(line)
+
     def add_line(self, line: LogLine) -> None:
         """Keep a line that a child process logged."""
-        with self._lock:
-            self._lines.append(line)
+        self._keep(line)
         self._changed()
 
     def add_progress(self, text: str) -> None:
         """Keep progress that a child process reported."""
-        with self._lock:
-            self._progress = text
+        self._progress = text
         self._changed()
 
     def on_stop(self, call: Callable[[], None]) -> None:
         """Have `call` made, from any thread, when the handler should wind up."""
         with self._lock:
-            self._on_stop.append(call)
-            late = self._stop.is_set()
+            self._on_stop = (*self._on_stop, call)
+            late = self._stopped
         if late:
             call()
 
     def stop(self, reason: str) -> None:
         """Ask the handler to wind up. The first reason stays."""
         with self._lock:
-            if self._stop.is_set():
+            if self._stopped:
                 return
             self.stop_reason = reason
-            self._stop.set()
-            calls = tuple(self._on_stop)
+            self._stopped = True
+            event, calls = self._event, self._on_stop
+        if event is not None:
+            event.set()
         for call in calls:
             call()
 
     def take_news(self) -> tuple[str | None, tuple[LogLine, ...]]:
         """Progress and lines that nobody has written yet; they are yours now."""
+        if self._progress is None and self._lines is None:
+            return None, ()
         with self._lock:
             progress, self._progress = self._progress, None
-            lines = tuple(self._lines)
-            self._lines.clear()
+            lines, self._lines = tuple(self._lines or ()), None
         return progress, lines
 
     def give_back(self, progress: str | None, lines: tuple[LogLine, ...]) -> None:
         """What `take_news` gave could not be written: keep it for the next time."""
+        if progress is None and not lines:
+            return
         with self._lock:
             self._progress = progress if self._progress is None else self._progress
-            self._lines = deque([*lines, *self._lines], maxlen=_BUFFER)
+            self._lines = deque([*lines, *(self._lines or ())], maxlen=_BUFFER)

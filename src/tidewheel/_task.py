@@ -61,8 +61,7 @@ class TaskSettings:
     own_retention: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedJob(Generic[R]):
+class PreparedJob(msgspec.Struct, Generic[R], frozen=True, gc=False):
     """A job that is ready for `app.enqueue_many`, with the task it is of."""
 
     task: Task[..., R]

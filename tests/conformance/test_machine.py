@@ -40,6 +40,7 @@ QUICKLY = settings(
     derandomize=True,
     database=None,
     deadline=None,
+    report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate, Phase.shrink],
 )
@@ -107,13 +108,15 @@ class TwoStores(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.model: Store = MemoryStore(fake_env(self.clock, ids="made-"))
         self.real: Store = SqliteStore(str(Path(self.folder.name) / "jobs.db"), fake_env(self.clock, ids="made-"))
+        self.alike = True
         self.leases = [Lease("nobody", 1)]
         self.run(self.model.open())
         self.run(self.real.open())
 
     def teardown(self) -> None:
         try:
-            self.both(_histories)
+            if self.alike:
+                self.both(_histories)
         finally:
             self.run(self.real.close())
             self.runner.close()
@@ -128,6 +131,7 @@ class TwoStores(RuleBasedStateMachine):
     def both(self, operation: Callable[[Store], Awaitable[T]]) -> T:
         """Do the same with both stores; gives the answer, which must be the same."""
         expected, answer = self.run(operation(self.model)), self.run(operation(self.real))
+        self.alike = self.alike and answer == expected
         assert answer == expected
         return expected
 
@@ -252,6 +256,6 @@ async def _histories(store: Store) -> list[History | None]:
     return [await store.history(job.id) for job in (await store.list(JobFilter(), limit=1000)).jobs]
 
 
-@pytest.mark.timeout(0 if LONG else 60)
+@pytest.mark.timeout(0 if LONG else 400)  # a failure is made small first, which takes minutes
 def test_the_embedded_store_does_what_the_model_does() -> None:
     run_state_machine_as_test(TwoStores, settings=FOR_HOURS if LONG else QUICKLY)

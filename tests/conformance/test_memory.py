@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tidewheel._store.memory import MemoryStore
-from tidewheel.testing.conformance import StoreMaker, StoreSuite
+from tidewheel.testing.conformance import *  # noqa: F403  # the promises, one class per theme
+from tidewheel.testing.conformance.kit import StoreMaker
 
 
-class TestMemoryStore(StoreSuite):
-    @pytest.fixture
-    def make_store(self) -> StoreMaker:
-        return MemoryStore
+@pytest.fixture
+def make_store() -> StoreMaker:
+    return MemoryStore

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tidewheel._store.sqlite import SqliteStore
-from tidewheel.testing.conformance import StoreMaker, StoreSuite
+from tidewheel.testing.conformance import *  # noqa: F403  # the promises, one class per theme
+from tidewheel.testing.conformance.kit import StoreMaker
 
 
-class TestSqliteStore(StoreSuite):
-    @pytest.fixture
-    def make_store(self, tmp_path: Path) -> StoreMaker:
-        numbers = count()
-        return lambda env: SqliteStore(str(tmp_path / f"jobs{next(numbers)}.db"), env)
+@pytest.fixture
+def make_store(tmp_path: Path) -> StoreMaker:
+    numbers = count()
+    return lambda env: SqliteStore(str(tmp_path / f"jobs{next(numbers)}.db"), env)

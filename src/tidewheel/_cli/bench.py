@@ -13,9 +13,10 @@ from tidewheel._cli.params import examples
 @click.option(
     "--jobs", type=click.IntRange(100, 10_000_000), default=20_000, show_default=True, help="Jobs per figure."
 )
+@click.option("--repeat", type=click.IntRange(1, 100), default=3, show_default=True, help="Runs; the medians count.")
 @json_option
-def bench(store: str | None, jobs: int, as_json: bool) -> int:
+def bench(store: str | None, jobs: int, repeat: int, as_json: bool) -> int:
     """Measure a store on this machine: enqueue, drain, latency, memory."""
     from tidewheel._bench import run
 
-    return run.main(store=store, jobs=jobs, json=as_json)
+    return run.main(store, jobs, repeat, as_json=as_json)

@@ -21,18 +21,20 @@ import click
 from tidewheel._cli import logs, plain
 from tidewheel._cli.output import emit, json_option
 from tidewheel._cli.params import Name, app_argument, examples
-from tidewheel._cli.show import safe
+from tidewheel._cli.show import iso, safe
 from tidewheel._cli.worker import CHILD, banner, exit_code, run_worker, worker_options
+from tidewheel._engine.supervisor import Child, Exited, Process, Signalled
 
 if TYPE_CHECKING:
     from tidewheel import Event
     from tidewheel._cli.reload import Watcher
-    from tidewheel._engine.supervisor import Child
 
 POLL: Final = 0.5
 """Seconds between two looks at the files."""
-GRACE: Final = 5.0
+GRACE: Final = 3.0
 """Seconds a job has to finish when the code changed."""
+PATIENCE: Final = GRACE + 8.0
+"""Seconds until a child that does not end is killed: its worker hands jobs back after the grace."""
 EVENTS: Final = {
     "job.started": ("started", "cyan"),
     "job.completed": ("completed", "green"),
@@ -87,23 +89,28 @@ def dev(app: str, reload: bool, folders: tuple[Path, ...], log_level: str, as_js
 
 
 def _print_event(event: Event) -> None:
-    data = event.data
     word, colour = EVENTS[event.name]
     clock = time.strftime("%H:%M:%S", time.localtime(event.at // 1_000_000))
-    parts = [clock, _coloured(f"{word:<10}", colour), safe(str(data.get("kind", ""))), safe(str(data.get("id", "")))]
-    click.echo(" ".join(parts) + _tail(data), err=True)
+    job = event.data.get("job")
+    name = f"{job.kind}  {job.id}" if job is not None else str(event.data.get("lease", ""))
+    click.echo(f"{clock} {_coloured(f'{word:<10}', colour)} {safe(name)}{_tail(event)}", err=True)
 
 
-def _tail(data: dict[str, Any]) -> str:
+def _tail(event: Event) -> str:
+    """What there is to say about the end of an attempt: how long it took, what went wrong, when it goes on."""
     from tidewheel._cli.show import one_line
     from tidewheel._model.duration import human
 
-    tail = ""
-    if isinstance(data.get("duration"), int):
-        tail += f"  {human(data['duration'])}"
-    error = data.get("error")
-    if error is not None:
-        tail += f"  {one_line(f'{error.type}: {error.message}' if hasattr(error, 'type') else str(error))}"
+    job, outcome = event.data.get("job"), event.data.get("outcome")
+    if job is None or outcome is None:
+        return f"  attempt {job.attempt} of {job.max_attempts}" if job is not None and job.attempt > 1 else ""
+    tail = f"  {human(max(event.at - job.claimed_at, 0))}"
+    if (error := getattr(outcome, "error", None)) is not None:
+        tail += f"  {one_line(f'{error.type}: {error.message}')}"
+    if reason := getattr(outcome, "reason", ""):
+        tail += f"  {one_line(reason)}"
+    if (after := getattr(outcome, "after", None)) is not None:
+        tail += f"  again in {human(after)}"
     return tail
 
 
@@ -114,14 +121,19 @@ def _coloured(text: str, colour: str) -> str:
 
 
 def _json_event(event: Event) -> None:
+    job, outcome = event.data.get("job"), event.data.get("outcome")
+    line: dict[str, Any] = {"event": event.name, "at": iso(event.at)}
+    if job is not None:
+        line |= {"id": job.id, "task": job.kind, "queue": job.queue, "attempt": job.attempt}
+    if job is not None and outcome is not None:
+        line |= {"error": plain.plain(getattr(outcome, "error", None)), "took": (event.at - job.claimed_at) / 1_000_000}
     with contextlib.redirect_stdout(sys.__stdout__):
-        emit({"event": event.name} | plain.plain({"at": event.at, **event.data}), line=True)
+        emit(line, line=True)
 
 
 def _parent(app: str, folders: tuple[Path, ...]) -> int:
     from tidewheel._cli.load import make_importable
     from tidewheel._cli.reload import Watcher, source_folder
-    from tidewheel._engine.supervisor import Process
 
     make_importable()
     watched = [source_folder(app), *folders]
@@ -160,67 +172,56 @@ class Reloader:
         self._spawn = spawn
         self._watcher = watcher
         self._say = say or (lambda text: click.echo(text, err=True))
-        self._events: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Exited | Signalled] = queue.SimpleQueue()
         self._child: Child | None = None
         self._number = 0
 
     def stop(self, signum: int) -> None:
         """End it all. The second time at once."""
-        self._events.put(("signal", signum))
+        self._events.put(Signalled(signum))
 
     def run(self) -> int:
         """Until stopped. Gives the exit code."""
         self._start()
         while True:
             event = self._next(POLL)
-            if event is not None and event[0] == "signal":
-                self._end(event[1])
+            if isinstance(event, Signalled):
+                self._end(event.signum)
                 return 0
-            if event is not None and self._is_ours(event):
+            if event is not None and event.number == self._number:
                 self._child = None
-                self._say(f"The worker ended with exit code {_ended[event[1]]}. Waiting for a change of the code.")
-            if event is None and (changed := self._watcher.changed()):
+                self._say(f"The worker ended with exit code {event.code}. Waiting for a change of the code.")
+            if changed := self._watcher.changed():
                 more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-                self._say(f"{os.path.relpath(changed[0])}{more} changed: reloading.")
+                self._say(f"{changed[0]}{more} changed: reloading.")
                 if self._end(signal.SIGTERM):
                     return 0
                 self._start()
 
     def _start(self) -> None:
         self._number += 1
-        child = self._child = self._spawn(self._number)
-
-        def watch() -> None:
-            _ended[child.pid] = child.wait()
-            self._events.put(("ended", child.pid))
-
-        threading.Thread(target=watch, daemon=True).start()
-
-    def _is_ours(self, event: tuple[str, int]) -> bool:
-        return self._child is not None and event == ("ended", self._child.pid)
+        number, child = self._number, self._spawn(self._number)
+        self._child = child
+        threading.Thread(target=lambda: self._events.put(Exited(number, child.pid, child.wait())), daemon=True).start()
 
     def _end(self, signum: int) -> bool:
         """Stop the child and wait for it. True when a signal came meanwhile: the user wants out."""
         if self._child is None:
             return False
         self._child.stop(signum)
-        left = GRACE + 2
         interrupted = False
-        while self._child is not None:
-            event = self._next(left)
-            if event is None or event[0] == "signal":
-                self._child.kill()
+        while True:
+            event = self._next(PATIENCE)
+            if isinstance(event, Exited):
+                if event.number == self._number:
+                    self._child = None
+                    return interrupted
+            else:
                 interrupted = interrupted or event is not None
-            elif self._is_ours(event):
-                self._child = None
-        return interrupted
+                self._child.kill()
 
-    def _next(self, timeout: float) -> tuple[str, int] | None:
+    def _next(self, timeout: float) -> Exited | Signalled | None:
         try:
             return self._events.get(timeout=timeout)
         except queue.Empty:
             return None
-
-
-_ended: Final[dict[int, int]] = {}
-"""Exit codes of children by process id."""

@@ -124,7 +124,7 @@ async def _enqueue(
 
 def _say(handle: JobHandle[Any]) -> None:
     what = "enqueued" if handle.created else "was there already; nothing new was enqueued"
-    say(f"{handle.id}  {handle.kind} {what} (queue {handle.queue})", soft_wrap=True)
+    say(f"{handle.id}  {handle.kind} {what} (queue {handle.queue})")
 
 
 def parse_arguments(words: Sequence[str], fn: Any) -> tuple[list[Any], dict[str, Any]]:

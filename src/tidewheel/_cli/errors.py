@@ -68,8 +68,8 @@ def debugging() -> bool:
 
 def explain(error: BaseException) -> CliError:
     """Any error as one a person can act on."""
-    from tidewheel import ConfigError, EncodeError, JobNotFound, StoreError, TidewheelError
-
+    while isinstance(error, BaseExceptionGroup):  # what a task group wraps around the error of one of its parts
+        error = error.exceptions[0]
     if isinstance(error, CliError):
         return error
     if isinstance(error, click.UsageError):
@@ -78,21 +78,23 @@ def explain(error: BaseException) -> CliError:
         return CliError(error.format_message())
     if isinstance(error, click.Abort | KeyboardInterrupt):
         return CliError("Interrupted.", code=INTERRUPTED)
+    return _explain_ours(error)
+
+
+def _explain_ours(error: BaseException) -> CliError:
+    from tidewheel import ConfigError, EncodeError, JobNotFound, StoreError, TidewheelError
+
+    if isinstance(error, ConfigError):
+        several = len(error.problems) > 1
+        problems = "\n".join(f"- {problem}" for problem in error.problems)
+        return CliError(f"The configuration cannot work:\n{problems}" if several else str(error), code=USAGE)
     if isinstance(error, StoreError):
         then = "The same command may work later: nothing was changed." if error.retriable else ""
         return CliError(str(error), then=then, code=STORE)
-    if isinstance(error, JobNotFound):
-        return CliError(str(error), code=NOT_FOUND)
-    if isinstance(error, ConfigError):
-        several = len(error.problems) > 1
-        what = (
-            "The configuration cannot work:\n" + "\n".join(f"- {p}" for p in error.problems) if several else str(error)
-        )
-        return CliError(what, code=USAGE)
-    if isinstance(error, EncodeError):
-        return CliError(str(error), code=USAGE)
     if isinstance(error, TidewheelError):
-        return CliError(str(error))
+        codes = {JobNotFound: NOT_FOUND, EncodeError: USAGE}
+        code = next((code for kind, code in codes.items() if isinstance(error, kind)), FAILURE)
+        return CliError(str(error), code=code)
     return CliError(
         f"{type(error).__name__}: {error}",
         remedy="This was not foreseen. TIDEWHEEL_DEBUG=1 shows the stack; please report it with that.",

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from tidewheel._cli.show import iso
+from tidewheel._cli.show import iso, safe
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 _COLOURS: Final = {"DEBUG": "bright_black", "INFO": "cyan", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
@@ -33,10 +33,10 @@ class TextFormatter(logging.Formatter):
         if self._colour:
             level = click.style(level, fg=_COLOURS.get(record.levelname))
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        text = f"{clock} {level}{self._who} {record.getMessage()}"
+        text = record.getMessage()
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
-        return text
+        return f"{clock} {level}{self._who} {safe(text)}"
 
 
 class JsonFormatter(logging.Formatter):

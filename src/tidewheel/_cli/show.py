@@ -129,7 +129,12 @@ def table(rows: Sequence[T], columns: Sequence[Column[T]], width: int) -> Table:
     kept = list(columns)
     while (spare := width + 2 - sum(needs[c.title] + 2 for c in kept)) < 0 and any(c.rank for c in kept):
         kept.remove(max(kept, key=lambda c: c.rank))
-    flexible = [column for column in kept if column.flexible]
+    # What is left goes to the columns that may be cut, the most important one first.
+    natural = {c.title: max([len(c.title), *(cell.cell_len for cell in cells[c.title])]) for c in kept}
+    for column in sorted(kept, key=lambda c: c.rank):
+        more = min(max(spare, 0), natural[column.title] - needs[column.title])
+        needs[column.title] += more
+        spare -= more
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in kept:
         # The last resort on a very narrow terminal is to fold: an id that is cut is useless.
@@ -138,7 +143,7 @@ def table(rows: Sequence[T], columns: Sequence[Column[T]], width: int) -> Table:
             justify="right" if column.right else "left",
             no_wrap=spare >= 0,
             overflow="ellipsis" if column.flexible else "fold",
-            max_width=needs[column.title] + max(spare, 0) // len(flexible) if column.flexible else None,
+            max_width=needs[column.title] if column.flexible else None,
         )
     for index in range(len(rows)):
         made.add_row(*(cells[column.title][index] for column in kept))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from tidewheel._cli import logs
-from tidewheel._cli.errors import FAILURE, OK, RECYCLE, USAGE, CliError
+from tidewheel._cli.errors import OK, RECYCLE, USAGE, CliError
 from tidewheel._cli.output import emit, json_option
 from tidewheel._cli.params import SPAN, Name, app_argument, examples
 from tidewheel._cli.target import without_password
@@ -115,7 +115,7 @@ def _loop_factory(wanted: bool | None) -> Callable[[], asyncio.AbstractEventLoop
 
 def exit_code(reason: str) -> int:
     """The exit code for the reason a worker gave."""
-    return RECYCLE if reason == "recycle" else OK if reason in ("stopped", "drained") else FAILURE
+    return RECYCLE if reason == "recycle" else OK
 
 
 def banner(app: App, name: str, options: dict[str, Any]) -> None:

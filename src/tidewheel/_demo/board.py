@@ -52,7 +52,7 @@ class Board:
 
     def say(self, at: float, text: str, mood: str = PLAIN) -> None:
         """Add a line of the demo's own."""
-        self.lines.append(Line(at, text, mood))
+        self.lines.append(Line(at, rows.printable(text), mood))
 
     def plan(self, group: str, count: int) -> None:
         """So many jobs of this kind there will be, even if they are not enqueued yet."""
@@ -70,7 +70,8 @@ class Board:
             group.states[job.state] += 1
             group.done += rows.fraction(job)
             if not first:
-                self.lines.extend(Line(at, text, mood) for text, mood in _changes(self.jobs.get(job.id), job))
+                for text, mood in _changes(self.jobs.get(job.id), job):
+                    self.say(at, text, mood)
         for group in self.groups.values():
             group.planned = max(group.planned, group.states.total())
         self.jobs = {job.id: job for job in jobs}

@@ -132,14 +132,21 @@ class OutputFolder:
                 f"--fresh would remove '{keep}', which is --input.", "Name another --output, or leave --fresh away."
             )
         try:
-            for path in (*ours, self.worker_log, self.ledger, self.kill_note, *self.root.glob(f"{self.database.name}*")):
+            for path in (
+                *ours,
+                self.worker_log,
+                self.ledger,
+                self.kill_note,
+                *self.root.glob(f"{self.database.name}*"),
+            ):
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
                 else:
                     path.unlink(missing_ok=True)
         except OSError as error:
             raise DemoProblem(
-                f"'{error.filename}' cannot be removed: {error.strerror}.", "Remove it by hand, or name another --output."
+                f"'{error.filename}' cannot be removed: {error.strerror}.",
+                "Remove it by hand, or name another --output.",
             ) from error
 
     def lock(self) -> contextlib.AbstractContextManager[object]:

@@ -57,9 +57,7 @@ class Plan:
             jobs.append(tasks.send_welcome.options(id=job_id, tags=tags, delay=delay).job(customer))
         if self.customers:
             job_id = self._id("reminder", self.customers[0].email)
-            jobs.append(
-                tasks.send_reminder.options(id=job_id, tags=tags, delay=REMINDER_AFTER).job(self.customers[0])
-            )
+            jobs.append(tasks.send_reminder.options(id=job_id, tags=tags, delay=REMINDER_AFTER).job(self.customers[0]))
         return jobs
 
     def reports(self, done: Iterable[str]) -> list[PreparedJob[Any]]:

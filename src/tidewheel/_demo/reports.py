@@ -77,7 +77,7 @@ def _picture(job: Job) -> list[Any]:
 
 
 def _mail(job: Job) -> list[Any]:
-    sent, customer = rows.result(job), rows.arguments(job)[0]
+    sent, customer = rows.result(job), rows.arguments(job)["customer"]
     return [sent["to"], customer["name"], sent["message_id"], job.attempt, _time(job.finished_at)]
 
 
@@ -120,9 +120,7 @@ def _summary(book: Any, jobs: Sequence[Job], pictures: Sequence[Sequence[Any]]) 
     sheet.insert_chart(2, 5, chart, {"x_scale": 1.1, "y_scale": 1.1, "description": "Bytes of thumbnails by format"})
 
 
-def _sheet(
-    book: Any, name: str, columns: Sequence[str], lines: Sequence[Sequence[Any]], widths: Sequence[int]
-) -> None:
+def _sheet(book: Any, name: str, columns: Sequence[str], lines: Sequence[Sequence[Any]], widths: Sequence[int]) -> None:
     sheet = book.add_worksheet(name)
     head = book.add_format({"bold": True, "bottom": 1})
     moment = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})

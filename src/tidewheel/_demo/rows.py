@@ -25,9 +25,9 @@ async def read(app: App, tag: str) -> list[Job]:
             return jobs[::-1]
 
 
-def arguments(job: Job) -> list[Any]:
-    """What the job was called with."""
-    return list(job.payload["args"])
+def arguments(job: Job) -> dict[str, Any]:
+    """What the job was called with, by parameter name."""
+    return dict(job.payload)
 
 
 def result(job: Job) -> Any:
@@ -39,12 +39,22 @@ def subject(job: Job) -> str:
     """What the job is about, in a few words: a picture's name, an address, a file."""
     given = arguments(job)
     if job.queue == PICTURES:
-        return _last(given[0])
+        return _last(given["source"])
     if job.queue == MAILS:
-        return str(given[0]["email"])
+        return str(given["customer"]["email"])
     if job.queue == REPORTS:
-        return _last(given[0])
-    return f"{job.kind.replace('_', ' ')} ({given[0]})"
+        return _last(given["target"])
+    return f"{job.kind.replace('_', ' ')} ({next(iter(given.values()), '')})"
+
+
+def printable(text: str) -> str:
+    """The text without what would move a terminal's cursor: names of files may hold anything."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same for a text of several lines."""
+    return "\n".join(printable(line) for line in text.splitlines())
 
 
 def fraction(job: Job) -> float:

@@ -1,7 +1,7 @@
 """The app of the demo and its tasks: what an application would write.
 
-The process that starts it says where things are, in environment variables, because a worker on another day has another
-mail server: `TIDEWHEEL_STORE`, `TIDEWHEEL_DEMO_SMTP` (host:port), `TIDEWHEEL_DEMO_OUTPUT` (a folder).
+The process that starts it says where things are, in the variables of `environment`, because a worker on another day
+has another mail server.
 """
 
 from __future__ import annotations
@@ -24,12 +24,9 @@ from tidewheel import (
 )
 from tidewheel._demo import mail, reports, rows
 from tidewheel._demo.customers import Customer
+from tidewheel._demo.environment import OUTPUT, SMTP, STORE
 from tidewheel._demo.folder import OutputFolder
 from tidewheel._demo.thumbnails import BadPicture, Thumbnails, make_thumbnails
-
-STORE = "TIDEWHEEL_STORE"
-SMTP = "TIDEWHEEL_DEMO_SMTP"
-OUTPUT = "TIDEWHEEL_DEMO_OUTPUT"
 
 # Rows are kept for ever: a finished job's id is what keeps a second run from doing its work again.
 app = App(
@@ -130,7 +127,7 @@ async def write_down(dead: DeadLetter) -> None:
     folder = OutputFolder(Path(os.environ[OUTPUT])).dead_letters
     text = (
         f"job       {dead.id}\ntask      {dead.kind} (queue {dead.queue})\nattempts  {dead.attempts}\n"
-        f"arguments {dead.args} {dead.kwargs}\n\n{dead.error.type}: {dead.error.message}\n\n{dead.error.traceback}"
+        f"arguments {dead.args}\n\n{dead.error.type}: {dead.error.message}\n\n{dead.error.traceback}"
     )
     path = folder / f"{dead.id}.txt"
     part = path.with_suffix(".part")

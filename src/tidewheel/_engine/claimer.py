@@ -1,7 +1,7 @@
 """Fetches jobs for the free slots of one executor.
 
 1. clear the wake-up flag, then look: what comes in between is not lost
-2. claim for as many slots as are free; the slots that free up meanwhile make the next batch
+2. claim for the free slots, at most half of all: while one half runs, the store fetches the other
 3. nothing there: wait for a hint, at most `poll`, jittered
 """
 
@@ -43,6 +43,7 @@ class Claimer:
         self._queues = tuple(queues)
         self._kinds = tuple(kinds)
         self.free = slots
+        self._most = (slots + 1) // 2
         self._worker = worker
         self._lease = lease
         self._poll = poll / 1_000_000
@@ -80,8 +81,6 @@ class Claimer:
 
     async def run_once(self) -> int:
         """One claim; gives the number of jobs started."""
-        # The first queue is asked for all free slots; what it leaves goes to the next ones in the same call
-        # only when it is known to be short, so ask each for its share and start with another one each time.
         wants = self._wants()
         claimed = await self._patience.insist(
             lambda: self._store.claim(wants, kinds=self._kinds, worker=self._worker, lease=self._lease),
@@ -95,16 +94,16 @@ class Claimer:
 
     def _wants(self) -> list[Want]:
         """The free slots, shared out among the queues; the rest goes to one queue, another each time."""
-        count = len(self._queues)
+        slots, count = min(self.free, self._most), len(self._queues)
         if count == 1:
-            return [Want(self._queues[0], self.free)]
-        share, rest = divmod(self.free, count)
+            return [Want(self._queues[0], slots)]
+        share, rest = divmod(slots, count)
         lucky = self._random.randrange(count)
         wants = []
         for index, queue in enumerate(self._queues):
-            slots = share + (rest if index == lucky else 0)
-            if slots:
-                wants.append(Want(queue, slots))
+            part = share + (rest if index == lucky else 0)
+            if part:
+                wants.append(Want(queue, part))
         return wants
 
     async def _rest(self) -> None:

@@ -36,9 +36,9 @@ FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 30.0
 HEALTHY: Final = 60.0
 """Seconds a child must have lived for its next crash to count as the first."""
-MARGIN: Final = 10.0
+MARGIN: Final = 15.0
 """Seconds on top of the grace period before children are killed: they settle after their grace is over."""
-HURRY: Final = 5.0
+HURRY: Final = 10.0
 """Seconds children get after the second signal."""
 
 log = logging.getLogger("tidewheel.supervisor")

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _ABANDON: Final = 5.0
 """Seconds an interrupted handler has to end before its slot is filled again without it."""
+_SWITCH: Final = 0.0002
 _log: Final = logging.getLogger("tidewheel")
 
 
@@ -98,9 +99,14 @@ class Worker:
         self._runner = Runner(app.env.clock, app.env.random)
         self._settler = Settler(store, self._patience, self.options.lease, self._stale)
         settling = asyncio.create_task(self._settler.run(), name="tidewheel settler")
+        # The store's thread needs the interpreter lock for moments only; at the default of 5 ms a busy event loop
+        # would make it wait as long for each of them.
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(min(interval, _SWITCH))
         try:
             await self._work(store)
         finally:
+            sys.setswitchinterval(interval)
             self._settler.close()
             await settling
             self.app.telemetry.emit("worker.stopped", worker=self.id, reason=self._reason)
@@ -140,6 +146,10 @@ class Worker:
             await self._keeper.stop()
             for executor in executors.values():
                 executor.close()
+
+    async def settled(self) -> None:
+        """Wait until every outcome so far is written."""
+        await self._settler.caught_up()
 
     # -- parts
 

@@ -25,6 +25,11 @@ BackoffFunction: TypeAlias = Callable[[int, BaseException | None], Span | None]
 """`fn(attempt, error)`: the delay after `attempt` (1, 2, ...) failed, or None to give up."""
 
 
+# Checked when a policy that was stored with a job is read back; the functions below check what people write.
+_Micros: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=LONGEST)]
+_Positive: TypeAlias = Annotated[int, msgspec.Meta(gt=0, le=LONGEST)]
+
+
 class Backoff(
     msgspec.Struct,
     frozen=True,
@@ -62,6 +67,11 @@ class Backoff(
         if random is not None and self.extra:
             wait += round(self.extra * random.random())
         return wait
+
+    def preview(self, count: int = 10) -> list[str]:
+        """The first delays without jitter, as text for people: `["1s", "2s", "4s"]`."""
+        waits = map(self.delay, range(1, count + 1))
+        return ["give up" if wait is None else human(wait) for wait in waits]
 
     def _plain(self, attempt: int, error: BaseException | None, /) -> float | None:
         raise NotImplementedError
@@ -162,7 +172,8 @@ def custom(fn: BackoffFunction, cap: Span | None = None, *, jitter: Jitter = Non
     When it raises, or answers something that is no duration, the job is given up and the reason says so.
     It works in a task's own policy, not in a per-job override, because code cannot be stored.
     """
-    if not callable(fn) or inspect.iscoroutinefunction(fn):
+    function: object = fn  # not all callers check types
+    if not callable(function) or inspect.iscoroutinefunction(function):
         raise TypeError(f"custom({fn!r}) is no plain function. Give fn(attempt, error) that answers a duration.")
     return Custom(fn=fn, cap=None if cap is None else micros(cap), **_jitter(jitter))
 

@@ -45,7 +45,7 @@ def micros(span: Span) -> int:
     else:
         if not math.isfinite(span):
             raise ValueError(f"{span!r} is no duration: it is not finite.")
-        value = round(span * SECOND)
+        value = round(max(-1, min(span * SECOND, LONGEST + 1)))  # 1e308 s are infinitely many microseconds
     if value < 0:
         raise ValueError(f"The duration {span!r} is negative; durations are zero or more.")
     if value > LONGEST:
@@ -70,7 +70,7 @@ def _parse(text: str) -> int:
         position = part.end()
     if position == 0:
         raise ValueError('An empty text is no duration. Write a number and a unit, as in "90s".')
-    return round(total)
+    return round(min(total, LONGEST + 1))  # beyond any float it is infinite, which `round` does not take
 
 
 def human(value: int) -> str:
@@ -78,7 +78,7 @@ def human(value: int) -> str:
     if value < SECOND:
         return f"{value / 1000:g}ms"
     seconds = value / SECOND
-    if seconds < 60:
+    if seconds < 59.95:  # from here on it would be rounded to 60
         return f"{seconds:.3g}s"
     whole = round(seconds)
     parts = []

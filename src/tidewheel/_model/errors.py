@@ -112,7 +112,8 @@ class SchemaMismatch(StoreError):
 
 class Retry(Exception):
     """Raise from a handler: run this job again after `after` (seconds or "10m"; default: by its
-    retry policy). Burns an attempt; when none is left the job is discarded with this as its error."""
+    retry policy). Burns an attempt; when none is left the job is discarded with this as its error.
+    """
 
     def __init__(self, message: str = "retry asked for by the handler", *, after: Span | None = None) -> None:
         self.after = None if after is None else micros(after)

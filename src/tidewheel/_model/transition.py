@@ -21,7 +21,8 @@ ON_DEAD_ATTEMPTS: Final = 5
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the end of an attempt makes of its job. Whatever the state, the row's `lease_until` becomes
-    None, its `cancel_requested` False, and its `finished_at` now if and only if the state is final."""
+    None, its `cancel_requested` False, and its `finished_at` now if and only if the state is final.
+    """
 
     state: JobState
     attempt: int
@@ -57,7 +58,8 @@ def rescue_of(
     *, attempt: int, max_attempts: int, crashes: int, max_crashes: int, run_at: int, cancel_requested: bool
 ) -> Ending:
     """What a rescue makes of a running job whose lease is over. `crashes` is the count before the rescue;
-    the caller writes `crashes + 1` and `epoch + 1`."""
+    the caller writes `crashes + 1` and `epoch + 1`.
+    """
     crashes += 1
     if cancel_requested:
         return Ending(state=JobState.CANCELLED, attempt=attempt, run_at=run_at, record="rescue")
@@ -108,7 +110,8 @@ _ALTER: Final = {
 
 def alters(state: JobState, action: Action) -> JobState | None:
     """The state that an `alter` leads to, or None when it does not apply. Only for actions that keep the row;
-    a delete applies to every state but running."""
+    a delete applies to every state but running.
+    """
     moves = MOVES.get((state, _ALTER[action]))
     return None if moves is None else next(iter(moves))
 

@@ -176,7 +176,8 @@ class AdminStore(Protocol):
         error and `finished_at`, keeps the epoch and the history, and is refused (before == after) while a
         live job holds the unique key; so of two final jobs with one key the first is retried. Retry and
         run-now put the job at `run_at = now`. Cancel of a running job sets `cancel_requested` and is
-        answered with `before == after` and `cancel_requested`; a filter leaves out the jobs asked already.
+        answered with `before == after` and `cancel_requested`, which no other action answers; a filter
+        leaves out the jobs asked already.
         An id that is named twice is answered twice, the second time as the first left it.
 
         Raises:
@@ -224,7 +225,8 @@ class LifecycleStore(Protocol):
 
     def sibling(self) -> Any:
         """A store on the same data that another thread's event loop may use at the same time.
-        Embedded stores answer themselves; the caller opens and closes only what is not `self`."""
+        Embedded stores answer themselves; the caller opens and closes only what is not `self`.
+        """
         ...
 
 

@@ -126,6 +126,7 @@ class MemoryStore(MemoryAdmin):
                 attempt=job.attempt,
                 run_at=job.run_at,
                 cancel_requested=job.cancel_requested,
+                now=now,
             )
             self._end(job, ending, now)
         return Accepted.ACCEPTED

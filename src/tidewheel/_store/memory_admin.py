@@ -11,7 +11,7 @@ from tidewheel._model.job import History, Job
 from tidewheel._model.query import Action, Altered, JobFilter, Page
 from tidewheel._model.queue import QueueSettings, QueueStats
 from tidewheel._model.state import JobState
-from tidewheel._model.transition import alters
+from tidewheel._model.transition import alterable
 from tidewheel._model.worker import Wakeup, WorkerRow
 from tidewheel._store.memory_rows import MemoryRows
 
@@ -72,28 +72,26 @@ class MemoryAdmin(MemoryRows):
             return Altered(job_id, None, None), False
         job = row.job
         refused = Altered(job_id, job.state, job.state), False
+        if job.state not in alterable(action):
+            return refused
         if action is Action.DELETE:
-            if job.state is JobState.RUNNING:
-                return refused
             self._remove(job)
             return Altered(job_id, job.state, None), True
-        after = alters(job.state, action)
-        if after is None:
-            return refused
         if action is Action.CANCEL and job.state is JobState.RUNNING:
             self._put(replace(job, cancel_requested=True))
             self._news.add(Wakeup.CONTROL)
             return Altered(job_id, job.state, job.state, cancel_requested=True), not job.cancel_requested
         if action is Action.CANCEL:
-            self._put(replace(job, state=after, finished_at=now))
+            after = replace(job, state=JobState.CANCELLED, finished_at=now)
         elif action is Action.RUN_NOW:
-            self._put(replace(job, state=after, run_at=now))
+            after = replace(job, state=JobState.AVAILABLE, run_at=now)
         elif job.unique_key in self._holders:
             return refused
         else:
             fresh = replace(job, attempt=0, crashes=0, result=None, progress=None, error=None, finished_at=None)
-            self._put(replace(fresh, state=after, run_at=now))
-        return Altered(job_id, job.state, after), True
+            after = replace(fresh, state=JobState.AVAILABLE, run_at=now)
+        self._put(after)
+        return Altered(job_id, job.state, after.state), True
 
     async def put_queues(self, settings: Sequence[QueueSettings]) -> builtins.list[QueueSettings]:
         """Store settings, new or changed."""

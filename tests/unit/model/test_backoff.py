@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewheel._model.backoff import Backoff, Jitter, custom, delays, exponential, fixed, linear
@@ -43,7 +43,7 @@ def curves(draw: st.DrawFn, jitter: Jitter = None) -> Backoff:
                 lambda: fixed(base, jitter=jitter),
                 lambda: linear(base, cap, jitter=jitter),
                 lambda: exponential(base, draw(st.floats(1, 100)), cap, jitter=jitter),
-                lambda: delays(*sorted(draw(st.lists(spans, min_size=1))), jitter=jitter),
+                lambda: delays(*sorted(draw(st.lists(spans, min_size=1, max_size=5))), jitter=jitter),
             ]
         )
     )
@@ -79,6 +79,12 @@ def test_a_custom_function_sees_attempt_and_error() -> None:
     assert backoff.delay(1, KeyError()) is None
 
 
+def test_a_preview_is_for_people() -> None:
+    assert exponential("1s", cap="30m").preview(4) == ["1s", "2s", "4s", "8s"]
+    assert len(fixed(1).preview()) == 10
+    assert custom(lambda attempt, _: "1m" if attempt == 1 else None).preview(2) == ["1m", "give up"]
+
+
 @given(curves(), attempts, dice)
 def test_without_jitter_the_dice_change_nothing_and_delays_never_shrink(
     backoff: Backoff, attempt: int, random: random.Random
@@ -94,6 +100,7 @@ def test_no_delay_is_over_the_cap(backoff: Backoff, attempt: int) -> None:
 
 
 @pytest.mark.parametrize(("jitter", "least"), [("full", 0.0), ("equal", 0.5), (0.1, 0.9), (1, 0.0), (0, 1.0)])
+@settings(max_examples=25)
 @given(data=st.data(), attempt=attempts, random=dice)
 def test_a_fraction_of_jitter_only_takes_off(
     data: st.DataObject, attempt: int, random: random.Random, jitter: Jitter, least: float
@@ -105,6 +112,7 @@ def test_a_fraction_of_jitter_only_takes_off(
 
 
 @pytest.mark.parametrize("jitter", ["1s", timedelta(seconds=1)])
+@settings(max_examples=25)
 @given(data=st.data(), attempt=attempts, random=dice)
 def test_additive_jitter_puts_up_to_that_much_on_top(
     data: st.DataObject, attempt: int, random: random.Random, jitter: Jitter

@@ -94,14 +94,15 @@ def alter(
     tx: Transaction, ids: Sequence[str] | JobFilter, action: Action, limit: int, now: int
 ) -> list[Altered]:
     """See `AdminStore.alter`."""
-    columns = "id, seq, state, unique_key, keep_failed, cancel_requested"
+    columns = "id, seq, state, unique_key, keep_failed"
     if isinstance(ids, JobFilter):
         if ids.empty:
             raise ValueError(f"An empty filter would {action} every job. Name a state, queue, kind, tag, text or time.")
         condition, parameters = _condition(ids)
         fitting = ",".join(f"'{state}'" for state in sorted(alterable(action)))
         found = tx.connection.execute(
-            f"SELECT {columns} FROM tidewheel_jobs WHERE {condition} AND state IN ({fitting}) ORDER BY seq LIMIT ?",
+            f"SELECT {columns} FROM tidewheel_jobs WHERE {condition} AND state IN ({fitting}) AND NOT cancel_requested "
+            "ORDER BY seq LIMIT ?",
             (*parameters, limit),
         ).fetchall()
         answers = [_alter_row(tx, row, action, now) for row in found]
@@ -114,9 +115,9 @@ def alter(
 
 
 def _alter_row(tx: Transaction, row: Sequence[Any], action: Action, now: int) -> Altered:
-    id, seq, word, unique_key, keep_failed, requested = row
+    id, seq, word, unique_key, keep_failed = row
     before = JobState(word)
-    unchanged = Altered(id, before, before, cancel_requested=bool(requested))
+    unchanged = Altered(id, before, before)
     if before not in alterable(action):
         return unchanged
     if action is Action.DELETE:

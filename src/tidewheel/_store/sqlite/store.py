@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from tidewheel._env import Env
-from tidewheel._model.errors import ConfigError, SchemaMismatch
+from tidewheel._model.errors import SchemaMismatch
 from tidewheel._model.job import Claimed, History, Job, NewJob
 from tidewheel._model.outcome import Settlement
 from tidewheel._model.query import Accepted, Action, Altered, Enqueued, JobFilter, Page, StoreInfo, SweepReport
 from tidewheel._model.queue import QueueSettings, QueueStats
 from tidewheel._model.retention import RetentionRule
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
-from tidewheel._store.base import MAX_BATCH
+from tidewheel._store.base import check_batch
 from tidewheel._store.hints import Hints, Listener
 from tidewheel._store.sqlite import admin, schema, upkeep, work
 from tidewheel._store.sqlite.bells import Bell, Ringer, pipes_work
@@ -120,7 +120,7 @@ class SqliteStore:
 
     async def enqueue(self, jobs: Sequence[NewJob], *, now: int | None = None) -> list[Enqueued]:
         """See `WorkStore.enqueue`."""
-        _check(len(jobs))
+        check_batch(len(jobs))
         return await self._writer.call(lambda tx: work.enqueue(tx, jobs, self._now(now))) if jobs else []
 
     async def claim(
@@ -133,12 +133,12 @@ class SqliteStore:
         self, info: WorkerInfo, beats: Sequence[LeaseBeat], *, lease: int, now: int | None = None
     ) -> list[BeatAnswer]:
         """See `WorkStore.beat`."""
-        _check(len(beats))
+        check_batch(len(beats))
         return await self._writer.call(lambda tx: work.beat(tx, info, beats, lease, self._now(now)))
 
     async def settle(self, settlements: Sequence[Settlement], *, now: int | None = None) -> list[Accepted]:
         """See `WorkStore.settle`."""
-        _check(len(settlements))
+        check_batch(len(settlements))
         if not settlements:
             return []
         return await self._writer.call(lambda tx: work.settle(tx, settlements, self._env.ids, self._now(now)))
@@ -184,6 +184,7 @@ class SqliteStore:
 
     async def get(self, ids: Sequence[str]) -> list[Job | None]:
         """See `AdminStore.get`."""
+        check_batch(len(ids))
         return await self._reader.call(lambda tx: admin.get(tx.connection, ids))
 
     async def list(self, where: JobFilter, *, limit: int = 50, cursor: str | None = None) -> Page:
@@ -198,6 +199,8 @@ class SqliteStore:
         self, ids: Sequence[str] | JobFilter, action: Action, *, limit: int = 1000, now: int | None = None
     ) -> list[Altered]:  # type: ignore[valid-type] -- the method `list` hides the type
         """See `AdminStore.alter`."""
+        if not isinstance(ids, JobFilter):
+            check_batch(len(ids))
         return await self._writer.call(lambda tx: admin.alter(tx, ids, action, limit, self._now(now)))
 
     async def put_queues(self, settings: Sequence[QueueSettings]) -> list[QueueSettings]:  # type: ignore[valid-type]
@@ -234,7 +237,3 @@ class SqliteStore:
         if self._ringer is not None:
             self._ringer.ring(kinds)
 
-
-def _check(count: int) -> None:
-    if count > MAX_BATCH:
-        raise ConfigError(f"{count} items in one call are more than {MAX_BATCH}. Split them into several calls.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from tidewheel._model.query import SweepReport
 from tidewheel._model.retention import RetentionRule, rule_for
-from tidewheel._model.state import FINAL_STATES, JobState
+from tidewheel._model.state import JobState
 from tidewheel._model.transition import rescue_of
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.sqlite.rows import seqs, text
@@ -24,17 +24,17 @@ def sweep(
     if promoted:
         tx.hints.add(Wakeup.WORK)
     rescued, discarded, cancelled = _rescue(tx, limit, new_id, now)
-    gone = tx.connection.execute(statement("sweep_workers"), (now - gone_after,)).fetchall()
+    gone = sorted(tx.connection.execute(statement("sweep_workers"), (now - gone_after, limit)).fetchall())
     pruned = _prune(tx, retention, limit, now)
     return SweepReport(
         promoted=promoted,
         rescued=rescued,
         discarded=tuple(discarded),
         cancelled=cancelled,
-        workers_gone=tuple(sorted(row[0] for row in gone)),
+        workers_gone=tuple(id for _, id in gone),
         pruned=pruned,
         now=now,
-        more=limit in (promoted, rescued + len(discarded) + cancelled, pruned),
+        more=max(promoted, rescued + len(discarded) + cancelled, len(gone), pruned) >= limit,
         next_due_at=tx.connection.execute(statement("sweep_next_due")).fetchone()[0],
     )
 
@@ -70,14 +70,14 @@ def _prune(tx: Transaction, rules: Sequence[RetentionRule], limit: int, now: int
         group = tx.connection.execute(statement("prune_group"), group).fetchone()
         retention = rule_for(rules, *group) if group is not None else None
         if group is not None and retention is not None:
-            for state in FINAL_STATES:
-                keep = retention.keep(state)
+            for completed, keep in ((1, retention.completed), (0, retention.failed)):
                 if keep.count is not None:
-                    bound = tx.connection.execute(statement("prune_beyond"), (*group, state, keep.count)).fetchone()
+                    bound = tx.connection.execute(statement("prune_beyond"), (*group, completed, keep.count)).fetchone()
                     if bound is not None:
-                        pruned += _prune_until(tx, (*group, state, bound[0], bound[0], bound[1], limit - pruned))
+                        pruned += _prune_until(tx, (*group, completed, bound[0], *bound, limit - pruned))
                 if keep.age is not None:
-                    pruned += _prune_until(tx, (*group, state, now - keep.age, 0, 0, limit - pruned))
+                    over = now - keep.age + 1
+                    pruned += _prune_until(tx, (*group, completed, over, over, 0, limit - pruned))
     return pruned
 
 

@@ -22,10 +22,10 @@ from tidewheel._store.sqlite.rows import NEW_COLUMNS, new_row, seqs, text
 from tidewheel._store.sqlite.sql import rows_statement, statement
 from tidewheel._store.sqlite.writer import Transaction
 
-_CHUNKS: Final = (256, 32, 4, 1)  # few different lengths, so that SQLite compiles few statements
+_CHUNKS: Final = (512, 64, 8, 1)  # few different lengths, so that SQLite compiles few statements
 _claimed: Final = msgspec.json.Decoder(list[Claimed])
-_ids: Final = msgspec.json.Decoder(list[str])
-_held: Final = msgspec.json.Decoder(list[tuple[str, int, int]])
+_leases: Final = msgspec.json.Decoder(set[tuple[str, int]])
+_held: Final = msgspec.json.Decoder(list[tuple[str, int, int, int]])
 
 
 def enqueue(tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
@@ -49,23 +49,19 @@ def _enqueue_chunk(tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[En
     added = tx.connection.execute(rows_statement("enqueue", NEW_COLUMNS, len(jobs)), parameters).rowcount
     if added == len(jobs):
         return [Enqueued(job.id, inserted=True) for job in jobs]
-    return _sort_out(tx, jobs, last)
+    if len(jobs) == 1:
+        return [_holder(tx, jobs[0])]
+    # Some clash, perhaps with each other. Which ones depends on the order: take the chunk back, add one by one.
+    tx.connection.execute("DELETE FROM tidewheel_jobs WHERE seq > ?", (last,))
+    return [answer for job in jobs for answer in _enqueue_chunk(tx, [job], now)]
 
 
-def _sort_out(tx: Transaction, jobs: Sequence[NewJob], last: int) -> list[Enqueued]:
-    """Some clashed: a job of ours is the first of its id that lies behind `last`."""
-    answers, ours = [], set()
-    for job in jobs:
-        row = tx.connection.execute("SELECT seq, state FROM tidewheel_jobs WHERE id = ?", (job.id,)).fetchone()
-        if row is not None and row[0] > last and job.id not in ours:
-            ours.add(job.id)
-            answers.append(Enqueued(job.id, inserted=True))
-        elif row is not None:
-            answers.append(Enqueued(job.id, inserted=False, state=JobState(row[1])))
-        else:
-            holder, state = tx.connection.execute(statement("enqueue_holder"), (job.unique_key,)).fetchone()
-            answers.append(Enqueued(holder, inserted=False, state=JobState(state)))
-    return answers
+def _holder(tx: Transaction, job: NewJob) -> Enqueued:
+    """The job that holds the id or the unique key of one that was left out."""
+    find = tx.connection.execute
+    row = find("SELECT id, state FROM tidewheel_jobs WHERE id = ?", (job.id,)).fetchone()
+    holder, state = row or find(statement("enqueue_holder"), (job.unique_key,)).fetchone()
+    return Enqueued(holder, inserted=False, state=JobState(state))
 
 
 def claim(
@@ -113,10 +109,10 @@ def beat(tx: Transaction, info: WorkerInfo, beats: Sequence[LeaseBeat], lease: i
     leases = text([(beat.lease.job_id, beat.lease.epoch, beat.progress) for beat in beats])
     tx.connection.execute(statement("beat_extend"), (now + lease, leases))
     found = tx.connection.execute(statement("beat_held"), (leases,)).fetchone()[0]
-    held = {job_id: (seq, bool(cancel)) for job_id, seq, cancel in _held.decode(found)}
+    held = {(job_id, epoch): (seq, bool(cancel)) for job_id, epoch, seq, cancel in _held.decode(found)}
     answers = []
     for beat in beats:
-        seq, cancel = held.get(beat.lease.job_id, (0, False))
+        seq, cancel = held.get(beat.lease, (0, False))
         if seq:
             add_logs(tx, seq, beat.logs)
             answers.append(BeatAnswer.CANCEL if cancel else BeatAnswer.EXTENDED)
@@ -127,9 +123,13 @@ def beat(tx: Transaction, info: WorkerInfo, beats: Sequence[LeaseBeat], lease: i
 
 def settle(tx: Transaction, settlements: Sequence[Settlement], new_id: Any, now: int) -> list[Accepted]:
     """See `WorkStore.settle`."""
-    done = [one for one in settlements if isinstance(one.outcome, Complete)]
-    written = _complete(tx, done, now) if done else set()
+    by_lease: dict[tuple[str, int], Settlement] = {}
     for one in settlements:
+        by_lease.setdefault(one.lease, one)  # the first counts, the others are its repeats
+    first = by_lease.values()
+    done = [one for one in first if isinstance(one.outcome, Complete)]
+    written = _complete(tx, done, now) if done else set()
+    for one in first:
         if not isinstance(one.outcome, Complete) and _settle_other(tx, one, new_id, now):
             written.add(one.lease)
     return [Accepted.ACCEPTED if one.lease in written else Accepted.STALE for one in settlements]
@@ -150,8 +150,7 @@ def _complete(tx: Transaction, done: Sequence[Settlement], now: int) -> set[tupl
 
 def _known(tx: Transaction, settlements: Sequence[Settlement]) -> set[tuple[str, int]]:
     asked = text([one.lease for one in settlements])
-    known = set(_ids.decode(tx.connection.execute(statement("settle_known"), (asked,)).fetchone()[0]))
-    return {one.lease for one in settlements if one.lease.job_id in known}
+    return _leases.decode(tx.connection.execute(statement("settle_known"), (asked,)).fetchone()[0])
 
 
 def _settle_other(tx: Transaction, one: Settlement, new_id: Any, now: int) -> bool:

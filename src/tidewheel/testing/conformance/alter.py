@@ -27,7 +27,7 @@ def expected(job_id: str, state: JobState, action: Action) -> Altered:
     return Altered(job_id, state, after, cancel_requested=asked)
 
 
-class AlterSuite(Suite):
+class TestAlter(Suite):
     @each_action
     @each_state
     async def test_by_id_every_action_on_every_state(self, kit: Kit, state: JobState, action: Action) -> None:
@@ -72,6 +72,14 @@ class AlterSuite(Suite):
         kit.clock.advance("5s")
         await kit.alter(Action.CANCEL, row.id)
         assert await kit.row(row.id) == replace(row, cancel_requested=True)
+
+    @pytest.mark.parametrize("action", [Action.RETRY, Action.RUN_NOW, Action.DELETE])
+    async def test_only_a_cancel_answers_that_a_cancel_was_asked_for(self, kit: Kit, action: Action) -> None:
+        """Else a refused delete of a job that was asked to stop would look as if it had been done."""
+        row = await kit.at(S.RUNNING)
+        await kit.alter(Action.CANCEL, row.id)
+        assert await kit.alter(action, row.id) == [Altered(row.id, S.RUNNING, S.RUNNING, cancel_requested=False)]
+        assert await kit.alter_where(action, kinds=("work",)) == []
 
     async def test_cancel_frees_the_unique_key(self, kit: Kit) -> None:
         row = await kit.at(S.SCHEDULED, unique_key="k")

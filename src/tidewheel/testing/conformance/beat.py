@@ -18,7 +18,7 @@ def lines(first: int, last: int) -> list[LogLine]:
     return [LogLine(number, "info", f"line {number}") for number in range(first, last + 1)]
 
 
-class BeatSuite(Suite):
+class TestBeat(Suite):
     async def test_a_beat_extends_the_lease_and_nothing_else(self, kit: Kit) -> None:
         lease = (await kit.run()).lease
         before = await kit.row(lease.job_id)
@@ -84,6 +84,20 @@ class BeatSuite(Suite):
         answers = await kit.beat(asked, Lease("nobody", 1), plain)
         assert answers == [BeatAnswer.CANCEL, BeatAnswer.LOST, BeatAnswer.EXTENDED]
         assert await kit.beat() == []
+
+    async def test_an_old_lease_beside_the_one_that_holds_is_lost_all_the_same(self, kit: Kit) -> None:
+        old = (await kit.run()).lease
+        await kit.settle(old, Released())
+        (newer,) = await kit.claim()
+        beats = [LeaseBeat(newer.lease, progress="1"), LeaseBeat(old, progress="2", logs=tuple(lines(1, 1)))]
+        for told in (beats, beats[::-1]):
+            answers = await kit.store.beat(worker_info("w1"), told, lease=LEASE, now=kit.clock())
+            assert dict(zip((beat.lease for beat in told), answers, strict=True)) == {
+                newer.lease: BeatAnswer.EXTENDED,
+                old: BeatAnswer.LOST,
+            }
+        past = await kit.past(old.job_id)
+        assert (past.job.progress, past.logs) == ("1", ())
 
     async def test_progress_is_written_and_kept_when_nothing_is_said(self, kit: Kit) -> None:
         lease = (await kit.run()).lease

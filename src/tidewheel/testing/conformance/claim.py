@@ -14,7 +14,7 @@ from tidewheel._model.worker import Want
 from tidewheel.testing.conformance.kit import HOUR, LEASE, MINUTE, Kit, Suite
 
 
-class ClaimSuite(Suite):
+class TestClaim(Suite):
     async def test_a_claimed_job_brings_what_running_it_needs(self, kit: Kit) -> None:
         job = kit.new(tags=("a", "b"), meta='{"m":1}', options='{"o":2}', max_attempts=5, queue="q", args="[1]")
         await kit.enqueue(job)

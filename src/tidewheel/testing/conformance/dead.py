@@ -13,7 +13,7 @@ from tidewheel._model.state import JobState
 from tidewheel.testing.conformance.kit import BOOM, OUTCOMES, Kit, Suite
 
 
-class DeadLetterSuite(Suite):
+class TestDeadLetters(Suite):
     async def only_alert(self, kit: Kit) -> Job:
         (alert,) = await kit.listed(kinds=("alert",))
         return await kit.row(alert)

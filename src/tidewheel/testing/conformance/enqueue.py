@@ -14,7 +14,7 @@ from tidewheel._store.base import MAX_BATCH
 from tidewheel.testing.conformance.kit import HOUR, Kit, Suite, each_state
 
 
-class EnqueueSuite(Suite):
+class TestEnqueue(Suite):
     async def test_a_new_job_is_answered_with_its_id(self, kit: Kit) -> None:
         job = kit.new()
         assert await kit.enqueue(job) == [Enqueued(job.id, inserted=True)]

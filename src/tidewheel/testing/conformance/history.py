@@ -9,7 +9,7 @@ from tidewheel._model.state import JobState
 from tidewheel.testing.conformance.kit import BOOM, Kit, Suite
 
 
-class HistorySuite(Suite):
+class TestHistory(Suite):
     async def test_there_is_none_of_no_job(self, kit: Kit) -> None:
         assert await kit.store.history("nobody") is None
 

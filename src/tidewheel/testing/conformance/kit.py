@@ -161,12 +161,7 @@ class Kit:
 
 @pytest.mark.asyncio
 class Suite:
-    """What a store's test class brings, and what each theme's tests use."""
-
-    @pytest.fixture
-    def make_store(self) -> StoreMaker:
-        """Override: gives a function that makes a new, empty store from an `Env`."""
-        raise NotImplementedError("A store's test class defines the fixture `make_store`.")
+    """The tests of one theme. The fixture `make_store` is the test module's."""
 
     @pytest_asyncio.fixture
     async def kit(self, make_store: StoreMaker) -> AsyncIterator[Kit]:

@@ -13,7 +13,7 @@ from tidewheel.testing._clock import fake_env
 from tidewheel.testing.conformance.kit import HOUR, Kit, StoreMaker, Suite, worker_info
 
 
-class LifecycleSuite(Suite):
+class TestLifecycle(Suite):
     async def test_info_says_who_the_store_is(self, kit: Kit) -> None:
         info = await kit.store.info()
         assert info.name

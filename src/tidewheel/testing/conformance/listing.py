@@ -13,7 +13,7 @@ from tidewheel._store.base import MAX_BATCH
 from tidewheel.testing.conformance.kit import Kit, Suite
 
 
-class ListSuite(Suite):
+class TestList(Suite):
     async def test_get_answers_in_the_order_of_the_questions(self, kit: Kit) -> None:
         one, two = await kit.put(), await kit.put()
         jobs = await kit.store.get([two, "nobody", one, two])

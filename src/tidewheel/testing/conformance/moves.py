@@ -55,7 +55,7 @@ WAYS: dict[Move, Callable[[Kit, Job], Awaitable[object]]] = {
 }
 
 
-class MovesSuite(Suite):
+class TestMoves(Suite):
     @pytest.mark.parametrize("move", list(Move))
     @pytest.mark.parametrize("state", list(JobState))
     async def test_a_move_leads_where_the_table_says_or_nowhere(self, kit: Kit, state: JobState, move: Move) -> None:

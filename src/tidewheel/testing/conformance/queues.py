@@ -11,7 +11,7 @@ from tidewheel.testing.conformance.kit import HOUR, LEASE, Kit, Suite, worker_in
 NONE = dict.fromkeys(JobState, 0)
 
 
-class QueueSuite(Suite):
+class TestQueues(Suite):
     async def test_at_first_there_is_no_queue(self, kit: Kit) -> None:
         assert await kit.store.queues() == []
 

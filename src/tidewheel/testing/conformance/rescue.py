@@ -15,7 +15,7 @@ from tidewheel._model.state import JobState
 from tidewheel.testing.conformance.kit import BOOM, LEASE, OUTCOMES, Kit, Suite
 
 
-class RescueSuite(Suite):
+class TestRescue(Suite):
     async def test_a_lease_is_over_at_its_last_moment_and_not_before(self, kit: Kit) -> None:
         lease = (await kit.run(max_attempts=5)).lease
         kit.clock.set(kit.clock() + LEASE - 1)

@@ -25,7 +25,7 @@ def rule(
     return RetentionRule(kind, queue, Retention(completed=completed, failed=failed))
 
 
-class RetentionSuite(Suite):
+class TestRetention(Suite):
     async def ended(self, kit: Kit, *states: JobState, **changes: Any) -> list[str]:
         """Jobs that ended one second apart, the last one just now."""
         ids = []

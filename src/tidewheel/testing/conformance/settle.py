@@ -16,7 +16,7 @@ YIELDING = [name for name in OUTCOMES if name not in ("complete", "discard")]
 FREEING = ["complete", "cancel", "discard"]
 
 
-class SettleSuite(Suite):
+class TestSettle(Suite):
     async def test_complete_keeps_the_result(self, kit: Kit) -> None:
         lease = (await kit.run()).lease
         before = await kit.row(lease.job_id)

@@ -14,7 +14,7 @@ SAID = LogLine(1, "info", "said")
 FINAL = {"complete": JobState.COMPLETED, "cancel": JobState.CANCELLED, "discard": JobState.DISCARDED}
 
 
-class StaleSettleSuite(Suite):
+class TestSettleStale(Suite):
     @each_outcome
     async def test_the_lease_of_an_earlier_claim_is_stale(self, kit: Kit, outcome: Outcome) -> None:
         old = (await kit.run(on_dead="alert")).lease
@@ -89,6 +89,26 @@ class StaleSettleSuite(Suite):
         await kit.claim()
         assert await kit.settle(lease, Released()) is Accepted.STALE
         assert (await kit.row(lease.job_id)).state is JobState.RUNNING
+
+    @each_outcome
+    async def test_an_old_lease_beside_the_one_that_holds_is_stale_all_the_same(
+        self, kit: Kit, outcome: Outcome
+    ) -> None:
+        old = (await kit.run(max_attempts=5)).lease
+        await kit.settle(old, Released())
+        (newer,) = await kit.claim()
+        items = [
+            Settlement(old, Complete('"old"'), progress="1", logs=(SAID,)),
+            Settlement(newer.lease, outcome),
+            Settlement(old, Complete('"old"'), progress="1", logs=(SAID,)),
+        ]
+        expected = [Accepted.STALE, Accepted.ACCEPTED, Accepted.STALE]
+        assert await kit.store.settle(items, now=kit.clock()) == expected
+        before = await kit.everything()
+        assert await kit.store.settle(items, now=kit.clock()) == expected
+        assert await kit.everything() == before
+        past = await kit.past(old.job_id)
+        assert (past.job.progress, past.logs) == (None, ())
 
     @pytest.mark.parametrize("first", OUTCOMES)
     async def test_of_settlements_of_one_lease_in_a_call_the_first_counts(self, kit: Kit, first: str) -> None:

@@ -16,7 +16,7 @@ from tidewheel.testing.conformance.kit import HOUR, LEASE, MINUTE, Kit, Suite
 GONE = 90 * SECOND
 
 
-class SweepSuite(Suite):
+class TestSweep(Suite):
     async def test_nothing_to_do_is_reported_as_nothing(self, kit: Kit) -> None:
         await kit.put()
         assert await kit.sweep() == SweepReport(now=kit.clock())

@@ -29,7 +29,7 @@ async def heard(hints: AsyncIterator[frozenset[Wakeup]], kind: Wakeup) -> set[Wa
     return kinds
 
 
-class WakeupSuite(Suite):
+class TestWakeups(Suite):
     async def hints(self, kit: Kit, expected: Wakeup, act: Callable[[], Awaitable[object]]) -> None:
         """What `act` does, hints `expected`, also to a listener that asks for nothing else."""
         async with kit.store.wakeups() as every, kit.store.wakeups(frozenset({expected})) as some:

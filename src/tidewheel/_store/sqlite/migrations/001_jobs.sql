@@ -54,7 +54,7 @@ CREATE INDEX tidewheel_jobs_due ON tidewheel_jobs (run_at, queue, state)
 CREATE INDEX tidewheel_jobs_leased ON tidewheel_jobs (lease_until, queue)
     WHERE state = 'running';
 
-CREATE INDEX tidewheel_jobs_final ON tidewheel_jobs (queue, kind, state, finished_at)
+CREATE INDEX tidewheel_jobs_final ON tidewheel_jobs (queue, kind, (state = 'completed'), finished_at, prune_at, state)
     WHERE state IN ('completed', 'cancelled', 'discarded');
 
 CREATE INDEX tidewheel_jobs_dead ON tidewheel_jobs (seq)

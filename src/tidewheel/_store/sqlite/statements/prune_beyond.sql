@@ -1,5 +1,7 @@
--- Until when the jobs of a group are beyond the number to keep.
--- takes: queue, kind, state, number to keep
+-- The newest job of a group that is beyond the number to keep.
+-- takes: queue, kind, completed (0 or 1), number to keep
+-- gives: (finished_at, seq)
 SELECT finished_at, seq FROM tidewheel_jobs
-WHERE queue = ? AND kind = ? AND state = ? AND state IN ('completed', 'cancelled', 'discarded')
+WHERE queue = ? AND kind = ? AND (state = 'completed') = ? AND state IN ('completed', 'cancelled', 'discarded')
+    AND prune_at IS NULL
 ORDER BY finished_at DESC, seq DESC LIMIT 1 OFFSET ?

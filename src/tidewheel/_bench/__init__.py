@@ -1,0 +1,1 @@
+"""`tidewheel bench`: how fast a store is on this machine, measured the same way for every store."""
