@@ -48,8 +48,7 @@ from tidewheel._operations import (
 )
 from tidewheel._task import AsyncTask, Configured, PreparedJob, SyncTask, Task
 from tidewheel._telemetry import EVENTS, Event
-
-__version__ = "0.1.0"
+from tidewheel._version import __version__
 
 __all__ = [
     "EVENTS",
@@ -109,6 +108,7 @@ __all__ = [
     "WorkerInfo",
     "WorkerOptions",
     "WorkerRow",
+    "__version__",
     "current_job",
     "custom",
     "delays",

@@ -7,20 +7,19 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
-
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, overload
 
 from tidewheel._admin import DeadLetter, DeadLetters, Jobs, Queues, Workers
 from tidewheel._check import Problem, check_app
 from tidewheel._config import WorkerOptions
 from tidewheel._env import Env
 from tidewheel._handle import JobHandle
-from tidewheel._model.retry import RetryPolicy
 from tidewheel._model.duration import Span, micros
 from tidewheel._model.errors import ConfigError
 from tidewheel._model.job import Job
 from tidewheel._model.query import StoreInfo
 from tidewheel._model.retention import Retention
+from tidewheel._model.retry import RetryPolicy
 from tidewheel._names import check_name
 from tidewheel._portal import Portal
 from tidewheel._results import Results
@@ -106,12 +105,14 @@ class App:
         return MappingProxyType(self._tasks)
 
     @overload
-    def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]
     @overload
     def task(self, fn: Callable[P, R], /) -> SyncTask[P, R]: ...
     @overload
     def task(
         self,
+        fn: None = None,
+        /,
         *,
         name: str | None = None,
         queue: str | None = None,
@@ -126,10 +127,27 @@ class App:
         max_crashes: int | None = None,
     ) -> _Decorator: ...
 
-    def task(self, fn: Any = None, /, *, name: str | None = None, run_in: RunIn | None = None, **given: Any) -> Any:
+    def task(
+        self,
+        fn: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        retry: RetryPolicy | int | None = None,
+        timeout: Span | None = None,
+        soft_timeout: Span | None = None,
+        run_in: RunIn | None = None,
+        unique: bool | str | None = None,
+        tags: Iterable[str] | None = None,
+        retention: Retention | None = None,
+        max_crashes: int | None = None,
+    ) -> Any:
         """Make a task of a function: `@app.task` or `@app.task(queue="email", retry=5, ...)`.
 
         Args:
+            fn: the function.
             name: what jobs call it (their *kind*); default: the function's name. Keep it when you rename the function.
             queue: where its jobs wait; default "default".
             priority: 1 (first) to 1000 (last); default 100.
@@ -145,6 +163,10 @@ class App:
         Raises:
             ConfigError: every setting that cannot work, at once, or a name that is taken.
         """
+        given = {
+            "queue": queue, "priority": priority, "retry": retry, "timeout": timeout, "soft_timeout": soft_timeout,
+            "unique": unique, "tags": tags, "retention": retention, "max_crashes": max_crashes,
+        }  # fmt: skip
         if fn is None:
             return lambda function: self._register(function, name, run_in, given)
         return self._register(fn, name, run_in, given)
@@ -152,7 +174,7 @@ class App:
     def _register(
         self, fn: Callable[..., Any], name: str | None, run_in: RunIn | None, given: Mapping[str, Any]
     ) -> Task[..., Any]:
-        if not callable(fn) or isinstance(fn, Task | type):
+        if isinstance(fn, Task | type) or not callable(fn):
             raise ConfigError(f"{fn!r} cannot be a task: put @app.task on a function.")
         try:
             name = check_name(name if name is not None else fn.__name__, "a task name")
@@ -164,11 +186,6 @@ class App:
                 f"There are two tasks named {name!r}: {known.__module__}.{known.__qualname__} and "
                 f"{fn.__module__}.{fn.__qualname__}. Give one of them another name: @app.task(name=...)."
             )
-        unknown = given.keys() - {
-            "queue", "priority", "retry", "timeout", "soft_timeout", "unique", "tags", "retention", "max_crashes"
-        }  # fmt: skip
-        if unknown:
-            raise ConfigError([f"{name}: @app.task has no option {option!r}." for option in sorted(unknown)])
         where = where_to_run(fn, run_in, name)
         settings = changed(self._defaults, name, given, self.max_payload)
         make = AsyncTask if inspect.iscoroutinefunction(fn) else SyncTask
@@ -228,7 +245,7 @@ class App:
             StoreUnavailable, StoreFull, StoreError: batches before the failing one are in. Give jobs ids of
                 their own to repeat the whole call without doubling them.
         """
-        if not 1 <= batch <= 10_000:  # noqa: PLR2004 -- said in the message
+        if not 1 <= batch <= 10_000:
             raise ValueError(f"batch={batch} must be 1 to 10000 jobs.")
         store = await self.opened()
         handles: list[JobHandle[R]] = []
@@ -340,14 +357,10 @@ class App:
         return Worker(self, WorkerOptions.of(**options))
 
 
-class _Decorator:
+class _Decorator(Protocol):
     """What `@app.task(...)` gives: keeps the signature of async and plain functions apart for type checkers."""
 
     @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, fn: Callable[P, R], /) -> SyncTask[P, R]: ...
-    def __call__(self, fn: Any, /) -> Any:
-        raise NotImplementedError
-
-

@@ -156,7 +156,8 @@ class JobContext:
 
     def wait_stopped(self, timeout: float | None = None) -> bool:
         """Sleep up to `timeout` seconds, or until the handler should wind up: True if it should.
-        For plain functions, in place of `time.sleep`."""
+        For plain functions, in place of `time.sleep`.
+        """
         with self._lock:
             event = self._event = self._event or threading.Event()
         return self._stopped or event.wait(timeout)

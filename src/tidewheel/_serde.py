@@ -76,24 +76,26 @@ class Codec:
         fields: list[Any] = []
         self._simple = True
         for one in parameters:
-            kind = hints.get(one.name, Any)
+            kind: Any = hints.get(one.name, Any)
+            default: Any
             if one.kind is _KINDS.VAR_POSITIONAL:
-                kind, default = list[kind], msgspec.field(default_factory=list)  # type: ignore[valid-type]
+                kind, default = list[kind], msgspec.field(default_factory=list)
                 self._simple = False
             elif one.kind is _KINDS.VAR_KEYWORD:
-                kind, default = dict[str, kind], msgspec.field(default_factory=dict)  # type: ignore[valid-type]
+                kind, default = dict[str, kind], msgspec.field(default_factory=dict)
                 self._simple = False
             elif one.default is _KINDS.empty:
                 default = msgspec.NODEFAULT
             else:
                 default = msgspec.field(default_factory=_constant(one.default))
             fields.append((one.name, kind, default))
-        # Only keyword parameters without a default may follow one that has it; for a struct all must be so.
         struct = _struct(name, fields)
         self._names = tuple(one.name for one in parameters)
         self._name_set = frozenset(self._names)
         self._required = frozenset(one.name for one in parameters if self._needed(one))
-        self._by_position = sum(one.kind in (_KINDS.POSITIONAL_ONLY, _KINDS.POSITIONAL_OR_KEYWORD) for one in parameters)
+        self._by_position = sum(
+            one.kind in (_KINDS.POSITIONAL_ONLY, _KINDS.POSITIONAL_OR_KEYWORD) for one in parameters
+        )
         self._only_position = frozenset(one.name for one in parameters if one.kind is _KINDS.POSITIONAL_ONLY)
         self._parameters = parameters
         self._arguments = _decoder(name, struct)
@@ -237,6 +239,6 @@ def _constant(value: Any) -> Callable[[], Any]:
 
 
 def _readable(error: Exception) -> str:
-    """msgspec says "Expected `int`, got `str` - at `$.count`"; people look for the argument's name."""
+    """Msgspec says "Expected `int`, got `str` - at `$.count`"; people look for the argument's name."""
     message, _, path = str(error).partition(" - at `$.")
     return f"argument {path.rstrip('`')!r}: {message}" if path else message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeA
 import msgspec
 
 from tidewheel._handle import JobHandle
-from tidewheel._model.retry import RetryPolicy
 from tidewheel._model.duration import Span, micros
 from tidewheel._model.errors import ConfigError
 from tidewheel._model.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, FIRST_PRIORITY, LAST_PRIORITY, NewJob
 from tidewheel._model.retention import Retention
+from tidewheel._model.retry import RetryPolicy
 from tidewheel._names import check_name
 from tidewheel._serde import Codec, encode
 
@@ -29,6 +30,8 @@ RunIn: TypeAlias = Literal["loop", "thread", "process"]
 """Where a handler runs: async functions on the event loop, plain ones in a thread or, CPU-bound, in a process."""
 
 DEAD_LETTER_KIND: Final = "tidewheel.dead_letter"
+DEFAULT_RETRY: Final = RetryPolicy()
+DEFAULT_RETENTION: Final = Retention()
 
 
 class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -45,12 +48,12 @@ class TaskSettings:
 
     queue: str = DEFAULT_QUEUE
     priority: int = DEFAULT_PRIORITY
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = DEFAULT_RETRY
     timeout: int | None = None
     soft_timeout: int | None = None
     unique: bool | str = False
     tags: tuple[str, ...] = ()
-    retention: Retention = Retention()
+    retention: Retention = DEFAULT_RETENTION
     max_crashes: int = 3
     delay: int = 0
     run_at: int | None = None
@@ -102,11 +105,11 @@ class Task(Generic[P, R]):
             EncodeError, PayloadTooLarge: they cannot be stored.
             StoreUnavailable, StoreFull, StoreError: the database did not take it; nothing was enqueued.
         """
-        return await self.app.enqueue_one(self._prepare(self.settings, args, kwargs))
+        return await self.app.enqueue_one(self.prepare(self.settings, args, kwargs))
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """The same as a value, for `app.enqueue_many`."""
-        return self._prepare(self.settings, args, kwargs)
+        return self.prepare(self.settings, args, kwargs)
 
     def options(
         self,
@@ -152,7 +155,8 @@ class Task(Generic[P, R]):
         }  # fmt: skip
         return Configured(self, changed(self.settings, self.name, given, self.app.max_payload, per_job=True))
 
-    def _prepare(self, settings: TaskSettings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PreparedJob[R]:
+    def prepare(self, settings: TaskSettings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PreparedJob[R]:
+        """A job with these settings. For `options`; callers use `job`."""
         payload = self.codec.encode_call(args, kwargs)
         unique = settings.unique
         keep = settings.retention if settings.own_retention else None
@@ -167,7 +171,7 @@ class Task(Generic[P, R]):
             lifo=settings.lifo,
             max_attempts=settings.retry.attempts,
             max_crashes=settings.max_crashes,
-            unique_key=self._unique_key(unique, payload) if unique else None,
+            unique_key=self._unique_key(payload, unique) if unique else None,
             tags=settings.tags,
             meta=settings.meta,
             options=settings.options,
@@ -177,10 +181,9 @@ class Task(Generic[P, R]):
         )
         return PreparedJob(self, new)
 
-    def _unique_key(self, unique: bool | str, payload: str) -> str:
-        import hashlib
-
-        key = hashlib.sha256(payload.encode()).hexdigest()[:32] if unique is True else unique
+    def _unique_key(self, payload: str, key: str | Literal[True]) -> str:
+        if key is True:
+            key = hashlib.sha256(payload.encode()).hexdigest()[:32]
         return f"{self.name}:{key}"
 
 
@@ -213,11 +216,11 @@ class Configured(Generic[P, R]):
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """See `Task.enqueue`."""
-        return await self._task.app.enqueue_one(self._task._prepare(self._settings, args, kwargs))
+        return await self._task.app.enqueue_one(self._task.prepare(self._settings, args, kwargs))
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """See `Task.job`."""
-        return self._task._prepare(self._settings, args, kwargs)
+        return self._task.prepare(self._settings, args, kwargs)
 
 
 def where_to_run(fn: Callable[..., Any], run_in: RunIn | None, name: str) -> RunIn:

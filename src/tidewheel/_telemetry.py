@@ -57,5 +57,5 @@ class Telemetry:
         for listener in listeners:
             try:
                 listener(event)
-            except Exception:
+            except Exception:  # noqa: BLE001 -- a listener's
                 _log.exception("A listener of %s raised; the worker goes on.", name)

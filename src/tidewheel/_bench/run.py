@@ -65,7 +65,9 @@ class Child:
         assert self._process.stdout is not None  # noqa: S101 -- piped
         line = await self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"A bench worker ended with exit code {await self._process.wait()}; see its output above.")
+            raise RuntimeError(
+                f"A bench worker ended with exit code {await self._process.wait()}; see its output above."
+            )
         heard: dict[str, Any] = json.loads(line)
         return heard
 
@@ -175,7 +177,7 @@ def median(runs: list[Figures]) -> Figures:
     """The median of each figure."""
 
     def middle(name: str) -> float:
-        return statistics.median(getattr(run, name) for run in runs)
+        return float(statistics.median(getattr(run, name) for run in runs))
 
     return Figures(
         store=runs[0].store,
@@ -193,9 +195,7 @@ def main(store: str | None = None, jobs: int = 20_000, repeat: int = 3, *, as_js
     """Run the bench `repeat` times and print the medians."""
     with tempfile.TemporaryDirectory(prefix="tidewheel-bench-") as folder:
         url = store or f"sqlite:///{Path(folder, 'bench.db')}"
-        runs = []
-        for number in range(repeat):
-            runs.append(asyncio.run(measure(url, jobs, _teller(number, repeat))))
+        runs = [asyncio.run(measure(url, jobs, _teller(number, repeat))) for number in range(repeat)]
         figures = median(runs)
     sys.stderr.write("\r\033[K" if sys.stderr.isatty() else "")
     if as_json:

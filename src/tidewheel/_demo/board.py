@@ -47,8 +47,12 @@ class Board:
         self.jobs: dict[str, Job] = {}
         self.worker = ""
         """What the worker is doing, in a few words."""
+        self.past = ""
+        """What became of the worker before it."""
         self.task = ""
-        """What the demo itself is doing."""
+        """What the demo itself is doing, when that is not waiting."""
+        self.drawn = (0, 0)
+        """Pictures drawn on the spot, and how many there will be."""
 
     def say(self, at: float, text: str, mood: str = PLAIN) -> None:
         """Add a line of the demo's own."""
@@ -64,9 +68,9 @@ class Board:
         for group in self.groups.values():
             group.done, group.states = 0.0, Counter()
         for job in jobs:
-            group = self.groups.get(job.queue)
-            if group is None:
+            if job.queue not in self.groups:
                 continue
+            group = self.groups[job.queue]
             group.states[job.state] += 1
             group.done += rows.fraction(job)
             if not first:

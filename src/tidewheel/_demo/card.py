@@ -74,10 +74,8 @@ def _body(facts: Facts) -> RenderableType:
     for number, name, remark in _figures(facts):
         table.add_row(number, name, Text(remark))
     parts: list[RenderableType] = [table]
-    for warning in facts.warnings[:_SHOWN_WRONG]:
-        parts.append(Text(f"! {rows.printable(warning)}", "yellow"))
-    for wrong in facts.wrong[:_SHOWN_WRONG]:
-        parts.append(Text(f"✗ {rows.printable(wrong)}", "bold red"))
+    parts.extend(Text(f"! {rows.printable(warning)}", "yellow") for warning in facts.warnings[:_SHOWN_WRONG])
+    parts.extend(Text(f"✗ {rows.printable(wrong)}", "bold red") for wrong in facts.wrong[:_SHOWN_WRONG])
     if len(facts.wrong) > _SHOWN_WRONG:
         parts.append(Text(f"✗ ... and {len(facts.wrong) - _SHOWN_WRONG} more", "bold red"))
     return Group(*parts)
@@ -127,5 +125,7 @@ def _stack(letter: Dead) -> str:
     lines = letter.traceback.rstrip().splitlines() or [f"{letter.error}: {letter.message}"]
     if "BadPicture" in letter.error:  # the place in our code says nothing about the person's file
         return letter.message
-    cut = lines[-_STACK_LINES:]
-    return "\n".join((["..."] if len(lines) > len(cut) else []) + cut)
+    # The frames before the task's own are the worker's.
+    first = next((i for i, line in enumerate(lines) if "_demo" in line), 0)
+    cut = lines[max(first, len(lines) - _STACK_LINES) :]
+    return "\n".join((["  ..."] if len(lines) > len(cut) else []) + cut)

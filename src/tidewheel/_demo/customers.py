@@ -12,10 +12,10 @@ _FIRST = (
     "Uma", "Violeta", "Wanjiru", "Ximena", "Yusuf", "Zoë",
 )  # fmt: skip
 _LAST = (
-    "Okafor", "Lindqvist", "Moreau", "Sokolova", "Yılmaz", "Haddad", "Hopper", "Tanaka", "García", "Weiß",
+    "Okafor", "Lindqvist", "Moreau", "Sokolova", "Demir", "Haddad", "Hopper", "Tanaka", "García", "Weiß",
     "Mensah", "Kowalska", "Chen", "Rahman", "Ivanova", "Souza", "Dubois",
 )  # fmt: skip
-_PLAINER = str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss", "ı": "i"})
+_PLAINER = str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss"})
 _DOMAINS = ("example.org", "example.com", "example.net")  # reserved: a mail to them reaches nobody, ever
 
 

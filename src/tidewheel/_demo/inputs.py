@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tidewheel._demo.problem import DemoProblem
 
-PICTURE_ENDINGS = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .gif .webp .avif .avifs .bmp .dib .tif .tiff .ico .jp2 .j2k .ppm .pgm .pbm .pnm "
-    ".tga .qoi .heic .heif".split()
-)
+PICTURE_ENDINGS = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".avif", ".avifs", ".bmp", ".dib", ".tif",
+    ".tiff", ".ico", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi", ".heic", ".heif",
+})  # fmt: skip
 """What is taken for a picture. Whether it is one is seen when it is opened, and is then its job's business."""
 
 

@@ -47,8 +47,11 @@ def reminder(customer: Customer) -> Letter:
 
 
 def message_id(job_id: str) -> str:
-    """The Message-ID of the mail a job sends. It depends on the job alone, so a mail that is sent again because
-    the worker died before it could say "done" is recognised as the same mail."""
+    """The Message-ID of the mail a job sends.
+
+    It depends on the job alone, so a mail that is sent again, because the worker died before it could say that it
+    had sent it, is recognised as the same mail.
+    """
     return f"<{job_id}@{_DOMAIN}>"
 
 

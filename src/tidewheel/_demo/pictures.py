@@ -44,7 +44,7 @@ def draw_pictures(folder: Path, count: int) -> Iterator[Path]:
             path = folder / f"{name}-{number + 1:02d}.{ending}"
             if not path.exists():
                 # Seeded with text, not with a tuple: only that is the same in every Python.
-                dice = random.Random(f"tidewheel {number}")  # noqa: S311 - a drawing, not a secret
+                dice = random.Random(f"tidewheel {number}")
                 picture = scene(_SIZES[number % len(_SIZES)], _PALETTES[number % len(_PALETTES)], dice)
                 part = path.with_name(f".{path.name}.part")
                 exif = Image.Exif()

@@ -33,7 +33,7 @@ def write_csv(target: Path, jobs: Iterable[Job]) -> int:
 
 def write_xlsx(target: Path, jobs: Iterable[Job]) -> int:
     """Write a workbook (sheets Summary, Pictures, Mails, Jobs) to `target`; gives the number of lines of Jobs."""
-    import xlsxwriter
+    import xlsxwriter  # type: ignore[import-untyped]  # it has no hints
 
     lines = [job for job in jobs if job.queue != rows.REPORTS]
     pictures = [_picture(job) for job in lines if job.queue == rows.PICTURES and job.result]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ _MOST_STARTS = 4
 
 
 def main(
-    input: Path | None,  # noqa: A002 - the option's name
+    input: Path | None,
     output: Path,
     store: str | None = None,
     *,
@@ -75,7 +76,8 @@ def main(
         kill: kill the worker in the middle (once for each output) and start a second one.
         plain: print lines in place of the moving picture (also when stdout is no terminal).
         json: print one JSON document on stdout; the lines go to stderr.
-        pictures, customers: how many to make on the spot.
+        pictures: how many to draw on the spot.
+        customers: how many there are.
 
     Returns:
         The exit code: 0 all went well (dead letters for unreadable pictures included), 1 something went wrong,
@@ -93,10 +95,10 @@ def main(
         _print_problem(problem, json=json)
         return problem.code
     except (KeyboardInterrupt, asyncio.CancelledError):
-        print("Interrupted. Nothing is lost: the same command goes on where it stopped.", file=sys.stderr)
+        sys.stderr.write("Interrupted. Nothing is lost: the same command goes on where it stopped.\n")
         return INTERRUPTED
     if json:
-        print(json_module.dumps(as_json(facts), indent=2))
+        _print_json(as_json(facts))
     else:
         print_card(facts, sys.stdout)
     return 1 if facts.wrong else 0
@@ -117,7 +119,26 @@ class Wishes:
     customers: int
 
 
+def _need_parts() -> None:
+    """See that what the demo works with is there.
+
+    Raises:
+        DemoProblem: it is not.
+    """
+    parts = {"PIL": "Pillow", "aiosmtplib": "aiosmtplib", "aiosmtpd": "aiosmtpd", "xlsxwriter": "XlsxWriter"}
+    missing = [name for module, name in parts.items() if find_spec(module) is None]
+    remedy = 'Install what the demo needs: pip install "tidewheel[demo]"'
+    if missing:
+        raise DemoProblem(f"The demo needs {', '.join(missing)}, which is not installed in {sys.prefix}.", remedy)
+    from PIL import features
+
+    missing = [name for name in ("avif", "webp", "jpg") if not features.check(name)]
+    if missing:
+        raise DemoProblem(f"The Pillow in {sys.prefix} cannot write {', '.join(missing)}.", remedy)
+
+
 async def _demo(wishes: Wishes) -> Facts:
+    _need_parts()
     folder = OutputFolder.at(wishes.output)
     if wishes.store is not None and wishes.store.startswith("memory:"):
         raise DemoProblem(
@@ -212,9 +233,8 @@ class Show:
             # Drawn in a thread: the screen goes on moving, and Ctrl-C is heard.
             while (path := await asyncio.to_thread(next, drawing, None)) is not None:
                 drawn.append(path)
-                self.board.task = f"drawing pictures: {len(drawn)} of {self.wishes.pictures}"
+                self.board.drawn = (len(drawn), self.wishes.pictures)
                 screen.show(self.board, self.seconds)
-            self.board.task = ""
             self.inputs = Inputs(self.folder.pictures, tuple(drawn))
             self.say(f"{len(drawn)} pictures drawn on the spot in {self.folder.pictures}")
         else:
@@ -243,7 +263,7 @@ class Show:
         self.starts += 1
         where = {STORE: self.app.url, SMTP: f"127.0.0.1:{self.sink.port}", OUTPUT: str(self.folder.root)}
         self.worker = WorkerProcess(self.starts, self.folder.worker_log, where)
-        self.board.worker = f"worker {self.starts}, process {self.worker.pid}"
+        self.board.worker = f"worker {self.starts}: process {self.worker.pid}"
         self.say(f"worker {self.starts} started (process {self.worker.pid}, leases of {LEASE})", moods.MARK)
 
     # -- during
@@ -340,6 +360,7 @@ class Show:
         self.kill = KillNote.of(jobs, at=time.time_ns() // 1000, after=self.seconds)
         self.kill.write(self.folder.kill_note)
         running = len(self.kill.running)
+        self.board.past = f"worker {killed.number}: kill -9 at {self.seconds:.1f} s, {running} jobs running"
         self.say(f"kill -9 {killed.pid}: worker {killed.number} is dead, {running} jobs were running", moods.BAD)
         screen.show(self.board, self.seconds)
         self._start_worker()
@@ -372,7 +393,10 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 
 def _print_problem(problem: DemoProblem, *, json: bool) -> None:
-    print(f"Error: {problem.what}\n  {problem.remedy}", file=sys.stderr)
+    sys.stderr.write(f"Error: {problem.what}\n  {problem.remedy}\n")
     if json:
-        error = {"message": problem.what, "remedy": problem.remedy, "code": problem.code}
-        print(json_module.dumps({"error": error}, indent=2))
+        _print_json({"error": {"message": problem.what, "remedy": problem.remedy, "code": problem.code}})
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(json_module.dumps(document, indent=2) + "\n")

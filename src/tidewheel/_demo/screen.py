@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 import msgspec
 
@@ -14,6 +14,7 @@ from tidewheel._demo.board import Board, Group, Line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
     from tidewheel import Job
 
@@ -36,7 +37,7 @@ _LINES_EVERY = 2.0
 class Screen(Protocol):
     """Shows a board. Use it as `with screen: screen.show(board, seconds)`."""
 
-    def __enter__(self) -> Screen: ...
+    def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
     def show(self, board: Board, seconds: float) -> None:
         """Show the board as it is now, `seconds` after the start."""
@@ -59,7 +60,7 @@ class PlainScreen:
         self._counted = 0.0
         self._last = ""
 
-    def __enter__(self) -> PlainScreen:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,12 +93,12 @@ class LiveScreen:
         self._console = Console(file=stream)
         self._live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
 
-    def __enter__(self) -> LiveScreen:
-        self._live.__enter__()
+    def __enter__(self) -> Self:
+        self._live.start()
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        self._live.__exit__(*error)
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
 
     def show(self, board: Board, seconds: float) -> None:
         """See `Screen`."""
@@ -115,11 +116,11 @@ def picture(board: Board, seconds: float, console: Console) -> RenderableType:
     running = board.running[: min(6, max(2, console.height // 6))]
     room = console.height - len(running) - 14
     width = console.width - 6
-    parts: list[RenderableType] = [_counts(board, console.width), Text()]
+    parts: list[RenderableType] = [_counts(board, console.width) if board.jobs else _drawing(board), Text()]
     if running:
         parts.append(Rule("running now", style="dim", align="left"))
         parts.extend(_running(job, width) for job in running)
-    if room > 0:
+    if room > 0 and board.lines:
         parts.append(Rule("latest", style="dim", align="left"))
         parts.extend(_latest(line, width) for line in list(board.lines)[-room:])
     return Panel(
@@ -127,11 +128,20 @@ def picture(board: Board, seconds: float, console: Console) -> RenderableType:
         box=box.ROUNDED,
         title=f"[bold]Tidewheel demo[/] [dim]{seconds:5.1f} s[/]",
         title_align="left",
-        subtitle=Text(board.task or board.worker, "dim"),
+        subtitle=_footer(board),
         subtitle_align="right",
         border_style="blue",
         padding=(0, 1),
     )
+
+
+def _footer(board: Board) -> Text:
+    from rich.text import Text
+
+    if board.task:
+        return Text(board.task, "yellow")
+    parts = [Text(board.past, "red")] if board.past else []
+    return Text(" · ", "dim").join([*parts, Text(board.worker, "green")])
 
 
 def _counts(board: Board, width: int) -> RenderableType:
@@ -158,6 +168,21 @@ def _counts(board: Board, width: int) -> RenderableType:
         numbers = [_number(group, state) for state in STATES]
         sign = "[green]✓[/]" if full else " "
         table.add_row(f"{sign} [{colour}]{_NAMES[group.name]}[/]", bar, f"{int(group.done)}/{group.planned}", *numbers)
+    return table
+
+
+def _drawing(board: Board) -> RenderableType:
+    """The bar before there are jobs."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    table = Table.grid(expand=True, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
+    table.add_column(no_wrap=True)
+    done, of = board.drawn
+    bar = ProgressBar(total=max(1, of), completed=done, complete_style="cyan", finished_style="green", style="grey23")
+    table.add_row("Drawing pictures", bar, f"{done}/{of}")
     return table
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from tidewheel._demo.mail import job_of
 
@@ -59,7 +59,7 @@ class MailSink:
         self._known = {delivery.job for delivery in self.deliveries}
         self._server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> MailSink:
+    async def __aenter__(self) -> Self:
         from aiosmtpd.smtp import SMTP
 
         for part in self.folder.glob(".*.part"):

@@ -122,36 +122,38 @@ def broken_promises(
     mails: set[str],
 ) -> list[str]:
     """Whatever shows that a job was lost, or that something recorded as done was done again."""
-    rows_by_id = {job.id: job for job in jobs}
-    wrong = [
-        f"job {job_id} is lost: it was enqueued and is not there" for job_id in planned if job_id not in rows_by_id
-    ]
+    by_id = {job.id: job for job in jobs}
+    wrong = [f"job {job_id} is lost: it was enqueued and is not there" for job_id in planned if job_id not in by_id]
     wrong += [f"job {job.id} has not ended: it is {job.state.value}" for job in jobs if not job.state.final]
     for delivery in deliveries:
-        job = rows_by_id.get(delivery.job)
-        if job is None:
-            continue
-        if job.state.value == "completed" and job.finished_at is not None and delivery.at > job.finished_at:
-            wrong.append(f"the mail of {job.id} was sent again after its job was recorded as completed")
-        elif delivery.again and job.attempt == 1 and job.crashes == 0:
-            wrong.append(f"the mail of {job.id} was sent twice in one attempt")
-    for job_id, epoch in (kill.completed if kill is not None else {}).items():
-        job = rows_by_id.get(job_id)
-        if job is not None and job.epoch != epoch:
-            wrong.append(f"job {job_id} was completed before the kill and has been run again")
+        if delivery.job in by_id:
+            wrong += _wrong_delivery(delivery, by_id[delivery.job])
+    done = kill.completed.items() if kill is not None else ()
+    wrong += [
+        f"job {job_id} was completed before the kill and has been run again"
+        for job_id, epoch in done
+        if job_id in by_id and by_id[job_id].epoch != epoch
+    ]
+    gone = "is gone: run the demo with --fresh to make it again"
     for job in jobs:
-        if job.state.value != "completed":
-            continue
-        if job.queue == rows.MAILS and file_name(job.id) not in mails:
-            wrong.append(f"the mail of {job.id} is gone: run the demo with --fresh to make it again")
-        for path in _files(job):
-            if not path.is_file():
-                wrong.append(f"{path} is gone: run the demo with --fresh to make it again")
+        if job.state.value == "completed" and job.queue == rows.MAILS and file_name(job.id) not in mails:
+            wrong.append(f"the mail of {job.id} {gone}")
+        wrong += [f"{path} {gone}" for path in _files(job) if not path.is_file()]
     return wrong
+
+
+def _wrong_delivery(delivery: Delivery, job: Job) -> list[str]:
+    if job.state.value == "completed" and job.finished_at is not None and delivery.at > job.finished_at:
+        return [f"the mail of {job.id} was sent again after its job was recorded as completed"]
+    if delivery.again and job.attempt == 1 and job.crashes == 0:
+        return [f"the mail of {job.id} was sent twice in one attempt"]
+    return []
 
 
 def _files(job: Job) -> list[Path]:
     """What a completed job has written."""
+    if job.state.value != "completed":
+        return []
     if job.queue == rows.PICTURES:
         made = rows.result(job)
         return [Path(made["folder"], file["name"]) for file in made["files"]]

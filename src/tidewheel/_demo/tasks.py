@@ -56,7 +56,7 @@ def thumbnails(source: str, target: str) -> Thumbnails:
         job.check()  # a worker that lost the job stops here
         job.progress({"done": done, "of": of, "now": name})
 
-    made = make_thumbnails(Path(source), Path(target), token=str(job.epoch), step=step)
+    made = make_thumbnails(Path(source), Path(target), owner=str(job.epoch), step=step)
     job.log.info("%d files of %s", len(made.files), Path(source).name)
     return made
 

@@ -48,12 +48,12 @@ class Thumbnails:
 
 
 def make_thumbnails(
-    source: Path, target: Path, *, token: str, step: Callable[[int, int, str], None] = lambda done, of, name: None
+    source: Path, target: Path, *, owner: str = "1", step: Callable[[int, int, str], None] | None = None
 ) -> Thumbnails:
     """Write `source` in every width and format into the folder `target`.
 
     The files are made in a hidden folder beside it that becomes `target` in one step when all are there, and is
-    removed when something fails: nobody ever sees half of them. `token` differs between attempts that may
+    removed when something fails: nobody ever sees half of them. `owner` differs between attempts that may
     overlap (a worker whose lease was lost may still be at it). `step(done, of, name)` is told of each file, and may raise
     to stop.
 
@@ -64,15 +64,19 @@ def make_thumbnails(
     short = hashlib.sha256(target.name.encode("utf-8", "surrogateescape")).hexdigest()[:12]  # names can be long
     for old in target.parent.glob(f".{short}.*.part"):
         shutil.rmtree(old, ignore_errors=True)  # left by an attempt that was killed
-    part = target.parent / f".{short}.{token}.part"
+    part = target.parent / f".{short}.{owner}.part"
     try:
         picture = _open(source)
         part.mkdir(parents=True, exist_ok=True)
-        files = _write_all(picture, part, step)
+        files = _write_all(picture, part, step or _no_step)
         _publish(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return Thumbnails(str(source), picture.width, picture.height, source.stat().st_size, str(target), files)
+
+
+def _no_step(done: int, of: int, name: str) -> None:
+    """Nobody wants to know."""
 
 
 def _open(source: Path) -> Pillow.Image:

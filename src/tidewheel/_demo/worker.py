@@ -35,9 +35,7 @@ class WorkerProcess:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment},
-                # Ctrl-C is for the demo, which then ends its worker gracefully.
-                start_new_session=sys.platform != "win32",
-                creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
+                start_new_session=True,  # Ctrl-C is for the demo, which then ends its worker gracefully
             )
 
     @property
@@ -50,7 +48,7 @@ class WorkerProcess:
         return self._process.poll()
 
     def kill(self) -> None:
-        """End it as `kill -9` does: it gets no chance to do anything. (Windows: TerminateProcess, the same thing.)"""
+        """End it as `kill -9` does: it gets no chance to do anything (on Windows: TerminateProcess)."""
         self._process.kill()
         self._process.wait()
         self._close()
@@ -58,10 +56,9 @@ class WorkerProcess:
     async def stop(self) -> None:
         """End it gracefully: it finishes or hands back what it is at."""
         self._close()
-        deadline = time.monotonic() + _PATIENCE
-        while self.exit_code is None and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
-        if self.exit_code is None:
+        try:
+            await asyncio.to_thread(self._process.wait, _PATIENCE)
+        except subprocess.TimeoutExpired:
             self.kill()
 
     def last_words(self, lines: int = 12) -> str:
@@ -98,9 +95,8 @@ def _until_closed(stop: Callable[[str], None]) -> None:
 
 def cores() -> int:
     """The cores this process may use: in a container they are fewer than the machine's."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Where handlers run: on the event loop, in threads, or in child processes. Each has its own number of slots,
-and its claimer never takes more jobs than slots are free."""
+and its claimer never takes more jobs than slots are free.
+"""
 
 from __future__ import annotations
 

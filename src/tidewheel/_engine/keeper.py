@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -27,7 +28,8 @@ _log: Final = logging.getLogger("tidewheel")
 
 class Keeper:
     """The beat of one worker. `attempts` gives the attempts under way; `told` hears the store's answers in the
-    worker's loop."""
+    worker's loop.
+    """
 
     def __init__(
         self,
@@ -85,10 +87,8 @@ class Keeper:
         """Beat soon: a cancel was hinted. Any thread may call this."""
         loop, wake = self._loop, self._wake
         if loop is not None and wake is not None:
-            try:
+            with contextlib.suppress(RuntimeError):  # it has stopped
                 loop.call_soon_threadsafe(wake.set)
-            except RuntimeError:
-                pass  # it has stopped
 
     async def _run(self) -> None:
         self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
@@ -157,8 +157,7 @@ class Keeper:
             await asyncio.sleep(_LAG)
             if not answered.is_set():
                 name = self._blocking()
-                while not answered.is_set():
-                    await asyncio.sleep(0.05)
+                await asyncio.to_thread(answered.wait)
                 lag = time.monotonic() - asked
                 self._main.call_soon_threadsafe(self._lagging, lag, name)
 

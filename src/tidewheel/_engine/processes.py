@@ -8,6 +8,7 @@ attempt is given up.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import pickle
@@ -130,10 +131,8 @@ class _Child:
                 f"The child process of {claimed.kind} ended with exit code {self._process.exitcode} "
                 "(a negative one is a signal; -9 is often the system running out of memory)."
             )
-        try:
+        with contextlib.suppress(RuntimeError):  # the worker is gone
             loop.call_soon_threadsafe(_resolve, future, answer)
-        except RuntimeError:
-            pass  # the worker is gone
 
     @staticmethod
     def _hear(pipe: Connection, attempt: Attempt) -> Any:
@@ -163,7 +162,7 @@ def _resolve(future: asyncio.Future[str], answer: Any) -> None:
 
 
 def _rebuilt(info: ErrorInfo, pickled: bytes | None) -> BaseException:
-    """The child's exception, so that retry rules see its class. (The bytes come from our own child.)"""
+    """The child's exception, so that retry rules see its class."""
     error: BaseException | None = None
     if pickled is not None:
         try:

@@ -24,9 +24,7 @@ _log: Final = logging.getLogger("tidewheel")
 class Settler:
     """A queue of settlements and the loop that writes them."""
 
-    def __init__(
-        self, store: Store, patience: Patience, lease: int, stale: Callable[[Settlement], None]
-    ) -> None:
+    def __init__(self, store: Store, patience: Patience, lease: int, stale: Callable[[Settlement], None]) -> None:
         self._store = store
         self._patience = patience
         self._lease = lease / 1_000_000
@@ -84,7 +82,7 @@ class Settler:
             answers = await self._patience.insist(lambda: self._store.settle(batch), too_late)
         except StoreError as error:
             # Their leases are over: the jobs come back by rescue and run again. At least once, never lost.
-            _log.error("%d outcomes could not be written (%s); these jobs will run again.", len(batch), error)  # noqa: TRY400
+            _log.error("%d outcomes could not be written (%s); these jobs will run again.", len(batch), error)
             return
         for settlement, answer in zip(batch, answers, strict=True):
             if answer is Accepted.STALE:

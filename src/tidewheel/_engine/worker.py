@@ -17,9 +17,9 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import tidewheel
 from tidewheel._config import WorkerOptions
 from tidewheel._engine.attempt import Attempt
 from tidewheel._engine.claimer import Claimer
@@ -31,11 +31,13 @@ from tidewheel._engine.runner import Runner
 from tidewheel._engine.settler import Settler
 from tidewheel._engine.sweeper import Sweeper
 from tidewheel._model.duration import human
+from tidewheel._model.errors import ConfigError
 from tidewheel._model.job import Claimed
 from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, RetryLater, Settlement, Snoozed
 from tidewheel._model.retention import RetentionRule
 from tidewheel._model.state import LIVE_STATES
 from tidewheel._model.worker import BeatAnswer, Wakeup, WorkerInfo
+from tidewheel._version import __version__
 
 if TYPE_CHECKING:
     from tidewheel._app import App
@@ -89,7 +91,7 @@ class Worker:
         app = self.app
         tasks = dict(app.tasks)
         if not tasks:
-            raise tidewheel.ConfigError("The app has no tasks, so a worker has nothing to do. Put @app.task on one.")
+            raise ConfigError("The app has no tasks, so a worker has nothing to do. Put @app.task on one.")
         for task in tasks.values():
             task.codec  # noqa: B018 -- a signature that cannot travel is found now, not at the first job
         store = await app.opened()
@@ -201,7 +203,7 @@ class Worker:
             kinds=tuple(sorted(self.app.tasks)),
             concurrency=sum(claimer.free for claimer in self._claimers) + len(self._attempts),
             running=len(self._attempts),
-            version=tidewheel.__version__,
+            version=__version__,
             started_at=self._started_at,
         )
 
@@ -267,7 +269,7 @@ class Worker:
 
     def _lagging(self, lag: float, name: str) -> None:
         _log.warning(
-            "The event loop was blocked for %.1f s by %s. Use run_in=\"process\", a plain function, or await more often.",
+            'The event loop was blocked for %.1f s by %s. Use run_in="process", a plain function, or await more often.',
             lag, name,
         )  # fmt: skip
         self.app.telemetry.emit("worker.lag", seconds=lag, task=name)
@@ -289,7 +291,9 @@ class Worker:
     async def _drain(self) -> None:
         """Let running jobs end, then interrupt what is left."""
         if self._attempts:
-            _log.info("Stopping (%s): %d jobs have %s to end.", self._reason, len(self._attempts), human(self.options.grace))
+            _log.info(
+                "Stopping (%s): %d jobs have %s to end.", self._reason, len(self._attempts), human(self.options.grace)
+            )
         await self._wait_for_attempts(self.options.grace / 1_000_000, self._hurry)
         for attempt in tuple(self._attempts.values()):
             self._interrupt(attempt, "shutdown")
@@ -339,15 +343,17 @@ class Worker:
             for number in (signal.SIGTERM, signal.SIGINT):
                 name = signal.Signals(number).name
                 try:
-                    previous = signal.signal(number, lambda *_, name=name: loop.call_soon_threadsafe(self._note_stop, name))
+                    previous = signal.signal(
+                        number, lambda *_, name=name: loop.call_soon_threadsafe(self._note_stop, name)
+                    )
                 except ValueError:
                     break  # not in the main thread: the host program has the signals
                 installed[number] = previous
         try:
             yield
         finally:
-            for number, previous in installed.items():
-                signal.signal(number, previous)
+            for known, previous in installed.items():
+                signal.signal(known, previous)
 
 
 _EVENT: Final[dict[type, str]] = {
@@ -379,8 +385,7 @@ async def _raised(failed: asyncio.Future[None]) -> None:
 def resident() -> int:
     """Bytes of memory this process has resident (its peak, where the system only tells that)."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         pass
     try:

@@ -20,7 +20,8 @@ LAST_PRIORITY: Final = 1000
 
 class Lease(NamedTuple):
     """The right to write about one attempt. `epoch` grows at every claim and every rescue and never falls,
-    so a worker whose lease was taken away can never be mistaken for its successor."""
+    so a worker whose lease was taken away can never be mistaken for its successor.
+    """
 
     job_id: str
     epoch: int

@@ -51,7 +51,8 @@ class Action(StrEnum):
 
 class Altered(msgspec.Struct, frozen=True, gc=False):
     """What happened to one job. `before == after` means the action did not apply;
-    `before is None` that there is no such job; `after is None` that it was deleted."""
+    `before is None` that there is no such job; `after is None` that it was deleted.
+    """
 
     id: str
     before: JobState | None

@@ -30,6 +30,7 @@ class Retention(msgspec.Struct, frozen=True, gc=False):
     failed: Keep = Keep(count=5_000)
 
     def keep(self, state: JobState) -> Keep:
+        """The limit for jobs that ended in `state`."""
         return self.completed if state is JobState.COMPLETED else self.failed
 
 
@@ -56,7 +57,8 @@ class RetentionRule(msgspec.Struct, frozen=True, gc=False):
 
 def rule_for(rules: Sequence[RetentionRule], queue: str, kind: str) -> Retention | None:
     """The first rule that matches, or None: jobs of kinds no rule names are left alone,
-    because a worker must not prune what it does not know."""
+    because a worker must not prune what it does not know.
+    """
     for rule in rules:
         if rule.kind == kind and rule.queue in (None, queue):
             return rule.retention

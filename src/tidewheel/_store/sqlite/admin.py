@@ -33,7 +33,7 @@ def get(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Job | None]:
 
 def list_jobs(connection: sqlite3.Connection, where: JobFilter, limit: int, cursor: str | None) -> Page:
     """See `AdminStore.list`."""
-    if not 1 <= limit <= 1000:  # noqa: PLR2004 -- said in the message
+    if not 1 <= limit <= 1000:
         raise ValueError(f"limit={limit}: a page has 1 to 1000 jobs.")
     if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
         raise ValueError(f"{cursor!r} is no cursor of this store. Pass on what `Page.next` gave, or None to start.")
@@ -59,7 +59,9 @@ def _condition(where: JobFilter) -> tuple[str, list[Any]]:
         parts.append("EXISTS (SELECT 1 FROM json_each(tidewheel_jobs.tags) WHERE value = ?)")
         parameters.append(where.tag)
     if where.text is not None:
-        parts.append("(instr(id, ?) OR instr(kind, ?) OR instr(args, ?) OR instr(coalesce(error ->> 'message', ''), ?))")
+        parts.append(
+            "(instr(id, ?) OR instr(kind, ?) OR instr(args, ?) OR instr(coalesce(error ->> 'message', ''), ?))"
+        )
         parameters += [where.text] * 4
     for column, sign, moment in (
         ("enqueued_at", ">=", where.enqueued_after),
@@ -90,9 +92,7 @@ def history(connection: sqlite3.Connection, job_id: str) -> History | None:
     )
 
 
-def alter(
-    tx: Transaction, ids: Sequence[str] | JobFilter, action: Action, limit: int, now: int
-) -> list[Altered]:
+def alter(tx: Transaction, ids: Sequence[str] | JobFilter, action: Action, limit: int, now: int) -> list[Altered]:
     """See `AdminStore.alter`."""
     columns = "id, seq, state, unique_key, keep_failed"
     if isinstance(ids, JobFilter):

@@ -97,7 +97,7 @@ class Ringer:
             # The time stamp is coarse, so a change right after our last look may hide behind it.
             if mtime == self._seen_mtime and moment < self._look_again:
                 return
-            names = {name for name in os.listdir(self._folder) if name[0] != "."} - self._own
+            names = {entry.name for entry in self._folder.iterdir() if entry.name[0] != "."} - self._own
         except OSError:
             return  # nobody has ever listened
         self._seen_mtime, self._look_again = mtime, moment + _LOOK_AGAIN

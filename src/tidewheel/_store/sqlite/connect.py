@@ -38,12 +38,7 @@ def connect(options: SqliteOptions, *, reader: bool = False) -> sqlite3.Connecti
     except sqlite3.Error as error:
         raise translated(error, options) from error
     try:
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        if mode != "wal":
-            raise StoreError(
-                f"{options.path} cannot use write-ahead logging (SQLite answers {mode!r}). "
-                "Put the file on a local disk that allows shared memory."
-            )
+        _use_wal(connection, options)
         connection.execute(f"PRAGMA synchronous = {'FULL' if options.durability == 'full' else 'NORMAL'}")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         if reader:
@@ -58,6 +53,15 @@ def connect(options: SqliteOptions, *, reader: bool = False) -> sqlite3.Connecti
         connection.close()
         raise
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection, options: SqliteOptions) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StoreError(
+            f"{options.path} cannot use write-ahead logging (SQLite answers {mode!r}). "
+            "Put the file on a local disk that allows shared memory."
+        )
 
 
 def _check_place(options: SqliteOptions) -> None:

@@ -9,9 +9,31 @@ from pathlib import Path
 from typing import Final
 
 _NETWORK: Final = frozenset(
-    "nfs nfs4 nfs3 cifs smb smb2 smb3 smbfs afs afpfs ncpfs 9p lustre ceph glusterfs gpfs beegfs davfs webdav".split()
+    [
+        "nfs",
+        "nfs4",
+        "nfs3",
+        "cifs",
+        "smb",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "afs",
+        "afpfs",
+        "ncpfs",
+        "9p",
+        "lustre",
+        "ceph",
+        "glusterfs",
+        "gpfs",
+        "beegfs",
+        "davfs",
+        "webdav",
+    ]
 )
-_NETWORK_FUSE: Final = frozenset("fuse.sshfs fuse.s3fs fuse.rclone fuse.glusterfs fuse.ceph fuse.davfs".split())
+_NETWORK_FUSE: Final = frozenset(
+    ["fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.glusterfs", "fuse.ceph", "fuse.davfs"]
+)
 
 
 def network_filesystem(path: Path) -> str | None:
@@ -37,7 +59,7 @@ def _linux_mounts() -> list[tuple[str, str]]:
     except OSError:
         return []
     fields = (line.split(" ") for line in lines)
-    return [(field[1].replace("\\040", " "), field[2]) for field in fields if len(field) > 2]  # noqa: PLR2004
+    return [(field[1].replace("\\040", " "), field[2]) for field in fields if len(field) > 2]
 
 
 def _mac_mounts() -> list[tuple[str, str]]:

@@ -25,7 +25,10 @@ def current(connection: sqlite3.Connection, options: SqliteOptions) -> int:
     Raises:
         SchemaMismatch: tables of our names that we did not make, a newer schema, or a changed migration.
     """
-    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE name LIKE 'tidewheel\\_%' ESCAPE '\\'")}
+    tables = {
+        row[0]
+        for row in connection.execute("SELECT name FROM sqlite_schema WHERE name LIKE 'tidewheel\\_%' ESCAPE '\\'")
+    }
     if "tidewheel_migrations" not in tables:
         if tables:
             raise SchemaMismatch(
@@ -33,7 +36,9 @@ def current(connection: sqlite3.Connection, options: SqliteOptions) -> int:
                 "Use another file, or rename them."
             )
         return 0
-    applied = {row[0]: row[1:] for row in connection.execute("SELECT version, name, checksum FROM tidewheel_migrations")}
+    applied = {
+        row[0]: row[1:] for row in connection.execute("SELECT version, name, checksum FROM tidewheel_migrations")
+    }
     version = max(applied, default=0)
     if version > newest():
         raise SchemaMismatch(
@@ -47,6 +52,19 @@ def current(connection: sqlite3.Connection, options: SqliteOptions) -> int:
                 "The file was made by a changed build of Tidewheel; use that build, or a new file."
             )
     return version
+
+
+def check_automatic(version: int, options: SqliteOptions) -> None:
+    """Refuse to migrate on opening where the URL says not to; a new file is always set up.
+
+    Raises:
+        SchemaMismatch: the schema is older and `migrate=manual`.
+    """
+    if version and options.migrate == "manual":
+        raise SchemaMismatch(
+            f"{options.path} has schema {version}, this version needs {newest()}. Run "
+            f"`tidewheel migrate --store sqlite:///{options.path}`, or leave out ?migrate=manual."
+        )
 
 
 def checksum(text: str) -> str:
@@ -70,7 +88,7 @@ def upgrade(connection: sqlite3.Connection, options: SqliteOptions, now: int) ->
 
 
 def _parts(text: str) -> list[str]:
-    """The statements of a migration. (`executescript` would commit the transaction we are in.)"""
+    """The statements of a migration; `executescript` would commit the transaction we are in."""
     parts, part = [], ""
     for line in text.splitlines():
         part += line + "\n"

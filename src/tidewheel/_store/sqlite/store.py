@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import sqlite3
 import uuid
@@ -10,7 +11,6 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from tidewheel._env import Env
-from tidewheel._model.errors import SchemaMismatch
 from tidewheel._model.job import Claimed, History, Job, NewJob
 from tidewheel._model.outcome import Settlement
 from tidewheel._model.query import Accepted, Action, Altered, Enqueued, JobFilter, Page, StoreInfo, SweepReport
@@ -56,11 +56,7 @@ class SqliteStore:
         try:
             version = schema.current(connection, self.options)
             if version < schema.newest():
-                if version and self.options.migrate == "manual":
-                    raise SchemaMismatch(
-                        f"{self.options.path} has schema {version}, this version needs {schema.newest()}. Run "
-                        f"`tidewheel migrate --store sqlite:///{self.options.path}`, or leave out ?migrate=manual."
-                    )
+                schema.check_automatic(version, self.options)
                 self._writer.begin(connection)
                 schema.upgrade(connection, self.options, self._env.clock())
                 connection.execute("COMMIT")
@@ -127,7 +123,9 @@ class SqliteStore:
         self, wants: Sequence[Want], *, kinds: Sequence[str], worker: str, lease: int, now: int | None = None
     ) -> list[Claimed]:
         """See `WorkStore.claim`."""
-        return await self._writer.call(lambda tx: work.claim(tx, wants, kinds, worker, lease, self._now(now)))
+        return await self._writer.call(
+            lambda tx: work.claim(tx, wants, kinds=kinds, worker=worker, lease=lease, now=self._now(now))
+        )
 
     async def beat(
         self, info: WorkerInfo, beats: Sequence[LeaseBeat], *, lease: int, now: int | None = None
@@ -197,21 +195,21 @@ class SqliteStore:
 
     async def alter(
         self, ids: Sequence[str] | JobFilter, action: Action, *, limit: int = 1000, now: int | None = None
-    ) -> list[Altered]:  # type: ignore[valid-type] -- the method `list` hides the type
+    ) -> builtins.list[Altered]:
         """See `AdminStore.alter`."""
         if not isinstance(ids, JobFilter):
             check_batch(len(ids))
         return await self._writer.call(lambda tx: admin.alter(tx, ids, action, limit, self._now(now)))
 
-    async def put_queues(self, settings: Sequence[QueueSettings]) -> list[QueueSettings]:  # type: ignore[valid-type]
+    async def put_queues(self, settings: Sequence[QueueSettings]) -> builtins.list[QueueSettings]:
         """See `AdminStore.put_queues`."""
         return await self._writer.call(lambda tx: admin.put_queues(tx, settings))
 
-    async def queues(self) -> list[QueueStats]:  # type: ignore[valid-type]
+    async def queues(self) -> builtins.list[QueueStats]:
         """See `AdminStore.queues`."""
         return await self._reader.call(lambda tx: admin.queues(tx.connection))
 
-    async def workers(self) -> list[WorkerRow]:  # type: ignore[valid-type]
+    async def workers(self) -> builtins.list[WorkerRow]:
         """See `AdminStore.workers`."""
         return await self._reader.call(lambda tx: admin.workers(tx.connection))
 
@@ -236,4 +234,3 @@ class SqliteStore:
         self._hints.ring(kinds)
         if self._ringer is not None:
             self._ringer.ring(kinds)
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tidewheel._model.query import SweepReport
@@ -12,12 +12,18 @@ from tidewheel._model.transition import rescue_of
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.sqlite.rows import seqs, text
 from tidewheel._store.sqlite.sql import statement
-from tidewheel._store.sqlite.work import after, finish, record
+from tidewheel._store.sqlite.work import finish, follow, record
 from tidewheel._store.sqlite.writer import Transaction
 
 
 def sweep(
-    tx: Transaction, *, limit: int, retention: Sequence[RetentionRule], gone_after: int, new_id: Any, now: int
+    tx: Transaction,
+    *,
+    limit: int,
+    retention: Sequence[RetentionRule],
+    gone_after: int,
+    new_id: Callable[[], str],
+    now: int,
 ) -> SweepReport:
     """See `UpkeepStore.sweep`."""
     promoted = tx.connection.execute(statement("sweep_promote"), (now, limit)).rowcount
@@ -39,7 +45,7 @@ def sweep(
     )
 
 
-def _rescue(tx: Transaction, limit: int, new_id: Any, now: int) -> tuple[int, list[str], int]:
+def _rescue(tx: Transaction, limit: int, new_id: Callable[[], str], now: int) -> tuple[int, list[str], int]:
     rescued, discarded, cancelled = 0, [], 0
     for row in tx.connection.execute(statement("sweep_expired"), (now, limit)).fetchall():
         seq, id, epoch, attempt, max_attempts, crashes, max_crashes, queue, worker, started_at, cancel, keep, dead = row
@@ -53,7 +59,7 @@ def _rescue(tx: Transaction, limit: int, new_id: Any, now: int) -> tuple[int, li
         )
         tx.connection.execute(statement("sweep_rescue"), (ending.state, *finish(ending, keep, now), seq))
         record(tx, seq, ending, (epoch, attempt, worker, started_at), now)
-        after(tx, ending, id, queue, dead, new_id, now)
+        follow(tx, ending, job_id=id, queue=queue, on_dead=dead, new_id=new_id, now=now)
         if ending.state is JobState.DISCARDED:
             discarded.append(id)
         elif ending.state is JobState.CANCELLED:

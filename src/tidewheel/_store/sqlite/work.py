@@ -6,7 +6,7 @@ loop of single statements would wait for that lock once a row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -65,7 +65,7 @@ def _holder(tx: Transaction, job: NewJob) -> Enqueued:
 
 
 def claim(
-    tx: Transaction, wants: Sequence[Want], kinds: Sequence[str], worker: str, lease: int, now: int
+    tx: Transaction, wants: Sequence[Want], *, kinds: Sequence[str], worker: str, lease: int, now: int
 ) -> list[Claimed]:
     """See `WorkStore.claim`."""
     connection, known = tx.connection, text(kinds)
@@ -121,13 +121,13 @@ def beat(tx: Transaction, info: WorkerInfo, beats: Sequence[LeaseBeat], lease: i
     return answers
 
 
-def settle(tx: Transaction, settlements: Sequence[Settlement], new_id: Any, now: int) -> list[Accepted]:
+def settle(tx: Transaction, settlements: Sequence[Settlement], new_id: Callable[[], str], now: int) -> list[Accepted]:
     """See `WorkStore.settle`."""
     by_lease: dict[tuple[str, int], Settlement] = {}
     for one in settlements:
         by_lease.setdefault(one.lease, one)  # the first counts, the others are its repeats
     first = by_lease.values()
-    done = [one for one in first if isinstance(one.outcome, Complete)]
+    done = [(one, one.outcome.result) for one in first if isinstance(one.outcome, Complete)]
     written = _complete(tx, done, now) if done else set()
     for one in first:
         if not isinstance(one.outcome, Complete) and _settle_other(tx, one, new_id, now):
@@ -135,17 +135,17 @@ def settle(tx: Transaction, settlements: Sequence[Settlement], new_id: Any, now:
     return [Accepted.ACCEPTED if one.lease in written else Accepted.STALE for one in settlements]
 
 
-def _complete(tx: Transaction, done: Sequence[Settlement], now: int) -> set[tuple[str, int]]:
-    rows = text([(one.lease.job_id, one.lease.epoch, one.outcome.result, one.progress) for one in done])  # type: ignore[union-attr] -- all Complete
-    for one in done:
+def _complete(tx: Transaction, done: Sequence[tuple[Settlement, str]], now: int) -> set[tuple[str, int]]:
+    rows = text([(*one.lease, result, one.progress) for one, result in done])
+    for one, _ in done:
         if one.logs:
             _late_logs(tx, one)
     count = tx.connection.execute(statement("settle_complete"), (now, rows)).rowcount
     if count:
         tx.hints.add(Wakeup.SETTLED)
     if count == len(done):
-        return {one.lease for one in done}
-    return _known(tx, done)
+        return {one.lease for one, _ in done}
+    return _known(tx, [one for one, _ in done])
 
 
 def _known(tx: Transaction, settlements: Sequence[Settlement]) -> set[tuple[str, int]]:
@@ -153,7 +153,7 @@ def _known(tx: Transaction, settlements: Sequence[Settlement]) -> set[tuple[str,
     return _leases.decode(tx.connection.execute(statement("settle_known"), (asked,)).fetchone()[0])
 
 
-def _settle_other(tx: Transaction, one: Settlement, new_id: Any, now: int) -> bool:
+def _settle_other(tx: Transaction, one: Settlement, new_id: Callable[[], str], now: int) -> bool:
     row = tx.connection.execute(statement("settle_row"), one.lease).fetchone()
     if row is None:
         return bool(_known(tx, [one]))
@@ -166,7 +166,7 @@ def _settle_other(tx: Transaction, one: Settlement, new_id: Any, now: int) -> bo
         (ending.state, ending.attempt, ending.run_at, *finish(ending, keep_failed, now), one.progress, seq),
     )
     record(tx, seq, ending, (one.lease.epoch, attempt, worker, started_at), now)
-    after(tx, ending, one.lease.job_id, queue, on_dead, new_id, now)
+    follow(tx, ending, job_id=one.lease.job_id, queue=queue, on_dead=on_dead, new_id=new_id, now=now)
     return True
 
 
@@ -184,7 +184,16 @@ def record(tx: Transaction, seq: int, ending: Ending, attempt: tuple[Any, ...], 
         tx.connection.execute(statement("attempt"), (seq, *attempt, now, ending.record, error))
 
 
-def after(tx: Transaction, ending: Ending, job_id: str, queue: str, on_dead: str | None, new_id: Any, now: int) -> None:
+def follow(
+    tx: Transaction,
+    ending: Ending,
+    *,
+    job_id: str,
+    queue: str,
+    on_dead: str | None,
+    new_id: Callable[[], str],
+    now: int,
+) -> None:
     """What follows from an ending: the hint, and the job that tells of a dead letter."""
     hint = wakeup_for(ending.state)
     if hint is not None:

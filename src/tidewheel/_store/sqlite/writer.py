@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import random
 import sqlite3
@@ -187,7 +188,7 @@ class Writer(DatabaseThread):
                 if now > deadline:
                     raise
                 # Jitter: processes that wait for the same lock must not try in step.
-                time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- no secret
+                time.sleep(pause * random.uniform(0.5, 1.5))
                 pause = min(pause * 1.5, 0.01)
             else:
                 return
@@ -198,10 +199,8 @@ def _answer(group: list[_Call[Any]]) -> None:
     for call in group:
         by_loop.setdefault(call.loop, []).append(call)
     for loop, calls in by_loop.items():
-        try:
+        with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits any more
             loop.call_soon_threadsafe(_answer_all, calls)
-        except RuntimeError:
-            pass  # that loop is closed: nobody waits any more
 
 
 def _answer_all(calls: list[_Call[Any]]) -> None:
