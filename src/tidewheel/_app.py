@@ -88,6 +88,8 @@ class App:
         self.workers = Workers(self)
         self._defaults = TaskSettings(retry=RetryPolicy.of(retry if retry is not None else RetryPolicy()))
         self._tasks: dict[str, Task[..., Any]] = {}
+        self.dead_letter_kind: str | None = None
+        """The task that is told of dead letters, if there is one."""
         self._store: Store = make_store(url, self.env)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Lock | None = None
@@ -219,12 +221,8 @@ class App:
 
         tell.__doc__ = f"Calls {name} for a dead letter."
         self._register(tell, DEAD_LETTER_KIND, "loop", {"retry": 5})
+        self.dead_letter_kind = DEAD_LETTER_KIND
         return fn
-
-    @property
-    def dead_letter_kind(self) -> str | None:
-        """The task that is told of dead letters, if there is one."""
-        return DEAD_LETTER_KIND if DEAD_LETTER_KIND in self._tasks else None
 
     # -- enqueue
 

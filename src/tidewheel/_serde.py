@@ -91,8 +91,6 @@ class Codec:
             fields.append((one.name, kind, default))
         struct = _struct(name, fields)
         self._names = tuple(one.name for one in parameters)
-        self._name_set = frozenset(self._names)
-        self._required = frozenset(one.name for one in parameters if self._needed(one))
         self._by_position = sum(
             one.kind in (_KINDS.POSITIONAL_ONLY, _KINDS.POSITIONAL_OR_KEYWORD) for one in parameters
         )
@@ -100,10 +98,6 @@ class Codec:
         self._parameters = parameters
         self._arguments = _decoder(name, struct)
         self._result = _decoder(f"{name} -> result", hints.get("return", Any))
-
-    @staticmethod
-    def _needed(one: inspect.Parameter) -> bool:
-        return one.default is _KINDS.empty and one.kind not in (_KINDS.VAR_POSITIONAL, _KINDS.VAR_KEYWORD)
 
     def encode_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """The JSON text of a call, by parameter name.
@@ -113,7 +107,7 @@ class Codec:
             EncodeError: an argument cannot be written as JSON.
             PayloadTooLarge: the arguments are over the cap.
         """
-        bound = self._bind(args, kwargs)
+        bound = self._quickly_bound(args, kwargs)
         try:
             data = _encoder.encode(bound)
         except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
@@ -129,20 +123,22 @@ class Codec:
         try:
             self._arguments.decode(data)
         except msgspec.ValidationError as error:
+            self._bound(args, kwargs)  # raises Python's own words when the call does not fit the signature
             raise TypeError(f"{self._name}: {_readable(error)}. Nothing was enqueued.") from None
         return data.decode()
 
-    def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        # The short way for ordinary signatures; whatever does not fit gets Python's own message below.
+    def _quickly_bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by name. What is missing or unknown is left to the check that follows."""
         if self._simple and len(args) <= self._by_position:
             bound = dict(zip(self._names, args, strict=False))
-            if kwargs:
-                fits = bound.keys().isdisjoint(kwargs) and self._only_position.isdisjoint(kwargs)
-                bound.update(kwargs)
-            else:
-                fits = True
-            if fits and bound.keys() >= self._required and bound.keys() <= self._name_set:
+            if not kwargs:
                 return bound
+            bound.update(kwargs)
+            if len(bound) == len(args) + len(kwargs) and self._only_position.isdisjoint(kwargs):
+                return bound
+        return self._bound(args, kwargs)
+
+    def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         try:
             return dict(self._signature.bind(*args, **kwargs).arguments)
         except TypeError as error:

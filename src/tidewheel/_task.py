@@ -80,6 +80,7 @@ class Task(Generic[P, R]):
         self.name = name
         self.run_in: RunIn = run_in
         self.settings = settings
+        self._plain: Configured[P, R] = Configured(self, settings)
         self._codec: Codec | None = None
         self.__doc__ = fn.__doc__
         self.__name__ = getattr(fn, "__name__", name)
@@ -105,11 +106,11 @@ class Task(Generic[P, R]):
             EncodeError, PayloadTooLarge: they cannot be stored.
             StoreUnavailable, StoreFull, StoreError: the database did not take it; nothing was enqueued.
         """
-        return await self.app.enqueue_one(self.prepare(self.settings, args, kwargs))
+        return await self.app.enqueue_one(self._plain.job(*args, **kwargs))
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """The same as a value, for `app.enqueue_many`."""
-        return self.prepare(self.settings, args, kwargs)
+        return self._plain.job(*args, **kwargs)
 
     def options(
         self,
@@ -155,37 +156,6 @@ class Task(Generic[P, R]):
         }  # fmt: skip
         return Configured(self, changed(self.settings, self.name, given, self.app.max_payload, per_job=True))
 
-    def prepare(self, settings: TaskSettings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PreparedJob[R]:
-        """A job with these settings. For `options`; callers use `job`."""
-        payload = self.codec.encode_call(args, kwargs)
-        unique = settings.unique
-        keep = settings.retention if settings.own_retention else None
-        new = NewJob(
-            id=settings.id or self.app.env.ids(),
-            kind=self.name,
-            args=payload,
-            queue=settings.queue,
-            priority=settings.priority,
-            delay=settings.delay,
-            run_at=settings.run_at,
-            lifo=settings.lifo,
-            max_attempts=settings.retry.attempts,
-            max_crashes=settings.max_crashes,
-            unique_key=self._unique_key(payload, unique) if unique else None,
-            tags=settings.tags,
-            meta=settings.meta,
-            options=settings.options,
-            keep_completed=keep.completed.age if keep else None,
-            keep_failed=keep.failed.age if keep else None,
-            on_dead=self.app.dead_letter_kind if self.name != DEAD_LETTER_KIND else None,
-        )
-        return PreparedJob(self, new)
-
-    def _unique_key(self, payload: str, key: str | Literal[True]) -> str:
-        if key is True:
-            key = hashlib.sha256(payload.encode()).hexdigest()[:32]
-        return f"{self.name}:{key}"
-
 
 class AsyncTask(Task[P, R]):
     """A task whose function is async."""
@@ -208,19 +178,58 @@ class SyncTask(Task[P, R]):
 class Configured(Generic[P, R]):
     """A task with other settings, from `task.options(...)`."""
 
-    __slots__ = ("_settings", "_task")
+    __slots__ = ("_model", "_settings", "_task")
 
     def __init__(self, task: Task[P, R], settings: TaskSettings) -> None:
         self._task = task
         self._settings = settings
+        self._model: NewJob | None = None
+        """What all its jobs have in common: a job is this with an id and arguments."""
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """See `Task.enqueue`."""
-        return await self._task.app.enqueue_one(self._task.prepare(self._settings, args, kwargs))
+        return await self._task.app.enqueue_one(self.job(*args, **kwargs))
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """See `Task.job`."""
-        return self._task.prepare(self._settings, args, kwargs)
+        task, settings = self._task, self._settings
+        payload = task.codec.encode_call(args, kwargs)
+        model = self._model
+        if model is None or model.on_dead != task.app.dead_letter_kind:
+            model = self._model = self._make_model()
+        job_id = settings.id or task.app.env.ids()
+        if settings.unique:
+            key = _unique_key(task.name, payload, settings.unique)
+            return PreparedJob(task, msgspec.structs.replace(model, id=job_id, args=payload, unique_key=key))
+        return PreparedJob(task, msgspec.structs.replace(model, id=job_id, args=payload))
+
+    def _make_model(self) -> NewJob:
+        settings = self._settings
+        keep = settings.retention if settings.own_retention else None
+        return NewJob(
+            id="",
+            kind=self._task.name,
+            args="",
+            queue=settings.queue,
+            priority=settings.priority,
+            delay=settings.delay,
+            run_at=settings.run_at,
+            lifo=settings.lifo,
+            max_attempts=settings.retry.attempts,
+            max_crashes=settings.max_crashes,
+            tags=settings.tags,
+            meta=settings.meta,
+            options=settings.options,
+            keep_completed=keep.completed.age if keep else None,
+            keep_failed=keep.failed.age if keep else None,
+            on_dead=self._task.app.dead_letter_kind,
+        )
+
+
+def _unique_key(name: str, payload: str, key: str | Literal[True]) -> str:
+    if key is True:
+        key = hashlib.sha256(payload.encode()).hexdigest()[:32]
+    return f"{name}:{key}"
 
 
 def where_to_run(fn: Callable[..., Any], run_in: RunIn | None, name: str) -> RunIn:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import runpy
@@ -29,10 +28,7 @@ def test_there_are_snippets() -> None:
 @pytest.mark.parametrize("path", SNIPPETS, ids=lambda path: path.stem)
 def test_a_snippet_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    try:
-        runpy.run_path(str(path), run_name="__main__")
-    finally:
-        asyncio.set_event_loop_policy(None)  # what asyncio.run leaves behind would disturb other tests
+    runpy.run_path(str(path), run_name="__main__")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())

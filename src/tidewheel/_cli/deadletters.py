@@ -12,7 +12,7 @@ from tidewheel._cli.errors import NOT_FOUND, OK, USAGE, CliError
 from tidewheel._cli.output import confirm, emit, json_option, say
 from tidewheel._cli.params import SPAN, examples, store_options, yes_option
 from tidewheel._cli.root import LazyGroup, not_found
-from tidewheel._cli.show import Column, call, count, one_line, print_table, relative, wall_clock
+from tidewheel._cli.show import Column, call, count, micros, one_line, print_table, relative, wall_clock
 from tidewheel._cli.target import ask
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ def _filter_options(command: F) -> F:
 
 def _make_filter(given: dict[str, Any]) -> JobFilter:
     from tidewheel import JobFilter
-    from tidewheel._model.duration import micros
 
     older = given.pop("older_than")
     return JobFilter(

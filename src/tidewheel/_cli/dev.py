@@ -23,7 +23,7 @@ from tidewheel._cli.output import emit, json_option
 from tidewheel._cli.params import Name, app_argument, examples
 from tidewheel._cli.show import iso, safe
 from tidewheel._cli.worker import CHILD, banner, exit_code, run_worker, worker_options
-from tidewheel._engine.supervisor import Child, Exited, Process, Signalled
+from tidewheel._engine.supervisor import Child, Exited, Process, Signalled, how_it_ended
 
 if TYPE_CHECKING:
     from tidewheel import Event
@@ -45,6 +45,8 @@ EVENTS: Final = {
     "job.released": ("released", "bright_black"),
     "job.stalled": ("lease lost", "red"),
 }
+LOGGED: Final = ("job.failed", "job.discarded")
+"""Events that the log tells already, with their stack."""
 
 
 @click.command(epilog=examples("tidewheel dev shop.jobs:app"))
@@ -77,7 +79,10 @@ def dev(app: str, reload: bool, folders: tuple[Path, ...], log_level: str, as_js
     restarted = int(os.environ.get(CHILD, "0")) > 1
     options = worker_options(given) | {"grace": GRACE}
     for name in EVENTS:
-        found.on(name, _json_event if as_json else _print_event)
+        if as_json:
+            found.on(name, _json_event)
+        elif log_level == "error" or name not in LOGGED:
+            found.on(name, _print_event)
     if restarted:
         click.echo(click.style("reloaded", fg="cyan", bold=True), err=True)
     else:
@@ -98,8 +103,7 @@ def _print_event(event: Event) -> None:
 
 def _tail(event: Event) -> str:
     """What there is to say about the end of an attempt: how long it took, what went wrong, when it goes on."""
-    from tidewheel._cli.show import one_line
-    from tidewheel._model.duration import human
+    from tidewheel._cli.show import human, one_line
 
     job, outcome = event.data.get("job"), event.data.get("outcome")
     if job is None or outcome is None:
@@ -190,7 +194,9 @@ class Reloader:
                 return 0
             if event is not None and event.number == self._number:
                 self._child = None
-                self._say(f"The worker ended with exit code {event.code}. Waiting for a change of the code.")
+                self._say(
+                    f"The worker {how_it_ended(event.code)}. Waiting for a change of the code; Ctrl-C ends it all."
+                )
             if changed := self._watcher.changed():
                 more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
                 self._say(f"{changed[0]}{more} changed: reloading.")

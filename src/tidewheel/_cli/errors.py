@@ -92,8 +92,7 @@ def _explain_ours(error: BaseException) -> CliError:
         then = "The same command may work later: nothing was changed." if error.retriable else ""
         return CliError(str(error), then=then, code=STORE)
     if isinstance(error, TidewheelError):
-        codes = {JobNotFound: NOT_FOUND, EncodeError: USAGE}
-        code = next((code for kind, code in codes.items() if isinstance(error, kind)), FAILURE)
+        code = NOT_FOUND if isinstance(error, JobNotFound) else USAGE if isinstance(error, EncodeError) else FAILURE
         return CliError(str(error), code=code)
     return CliError(
         f"{type(error).__name__}: {error}",

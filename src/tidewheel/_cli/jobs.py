@@ -50,8 +50,7 @@ def filter_options(command: F) -> F:
 def make_filter(given: dict[str, Any]) -> JobFilter:
     """The options of `filter_options` as a filter; takes them out of `given`."""
     from tidewheel import JobFilter, JobState
-    from tidewheel._cli.show import wall_clock
-    from tidewheel._model.duration import micros
+    from tidewheel._cli.show import micros, wall_clock
 
     older = given.pop("older_than")
     return JobFilter(

@@ -13,8 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidewheel._cli import plain
-from tidewheel._cli.show import Column, call, fields, moment, one_line, relative, safe, state, table, wall_clock
-from tidewheel._model.duration import human
+from tidewheel._cli.show import Column, call, fields, human, moment, one_line, relative, safe, state, table, wall_clock
 
 if TYPE_CHECKING:
     from tidewheel import AttemptRecord, ErrorInfo, History, Job, LogLine, Page
@@ -48,7 +47,7 @@ def when(row: Job, now: int) -> str:
     if row.finished_at is not None:
         return relative(row.finished_at, now)
     if row.state == "running" and row.started_at is not None:
-        return f"for {human(max(now - row.started_at, 0) // 1_000_000 * 1_000_000)}".replace("0ms", "0s")
+        return f"for {human(now - row.started_at)}"
     if row.state == "available":
         return f"due {relative(row.run_at, now)}"
     return relative(row.run_at, now)
@@ -69,7 +68,7 @@ def job_page(history: History) -> RenderableType:
     if row.cancel_requested and row.state == "running":
         title.append("  cancel requested", style="yellow")
     parts: list[RenderableType] = [title, Padding(fields(_facts(row, now)), (0, 0, 0, 2))]
-    if row.progress is not None:
+    if row.progress is not None and row.state != "completed":
         parts += [Text("Progress", style="bold"), Padding(_progress(plain.opened(row.progress)), (0, 0, 0, 2))]
     if row.result is not None:
         parts += [Text("Result", style="bold"), _block(_pretty(plain.opened(row.result)))]
@@ -118,7 +117,10 @@ def _progress(value: Any) -> RenderableType:
         percent = number * 100 if isinstance(number, float) and number <= 1 else number
         bar = Table.grid(padding=(0, 2, 0, 0))
         text = f"{percent:.0f} %" if not isinstance(value, dict) else one_line(json.dumps(value, ensure_ascii=False))
-        bar.add_row(ProgressBar(total=100, completed=percent, width=30), Text(text))
+        bar.add_row(
+            ProgressBar(total=100, completed=percent, width=30, complete_style="cyan", finished_style="green"),
+            Text(text),
+        )
         return bar
     return Text(safe(_pretty(value)))
 
@@ -133,10 +135,14 @@ def _block(text: str) -> RenderableType:
 
 
 def _error(error: ErrorInfo) -> RenderableType:
-    head = Text(safe(f"{error.type}: {error.message}"), style="red")
-    if not error.traceback:
-        return Padding(head, (0, 0, 0, 2))
-    return Padding(Group(head, Text(safe(error.traceback.rstrip()), style="bright_black")), (0, 0, 0, 2))
+    """The stack, oldest call first, and below it the error itself, as Python shows them."""
+    head = f"{error.type}: {error.message}"
+    stack = error.traceback.rstrip()
+    last = stack.rpartition("\n")[2]
+    if last.endswith(error.message.rpartition("\n")[2]):
+        stack = stack.removesuffix(head).removesuffix(last).rstrip()
+    parts = [Text(safe(stack), style="bright_black")] if stack else []
+    return Padding(Group(*parts, Text(safe(head), style="red")), (0, 0, 0, 2))
 
 
 def _attempts(attempts: tuple[AttemptRecord, ...], now: int) -> Table:

@@ -16,17 +16,15 @@ from tidewheel._cli.show import iso, safe
 LEVELS: Final = ("debug", "info", "warning", "error")
 _COLOURS: Final = {"DEBUG": "bright_black", "INFO": "cyan", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-CHILD: Final = "TIDEWHEEL_CHILD"
 
 
 class TextFormatter(logging.Formatter):
     """`09:00:01 INFO    message`, with the process number when there are several."""
 
-    def __init__(self, *, colour: bool) -> None:
+    def __init__(self, *, colour: bool, number: str = "") -> None:
         super().__init__()
         self._colour = colour
-        child = os.environ.get(CHILD, "")
-        self._who = f" [{child}]" if child else ""
+        self._who = f" [{number}]" if number else ""
 
     def format(self, record: logging.LogRecord) -> str:
         level = f"{record.levelname:<7}"
@@ -56,8 +54,9 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def set_up(level: str, layout: str) -> None:
-    """Send the log to stderr: `layout` is text or json; `level` one of LEVELS.
+def set_up(level: str, layout: str, *, number: str = "") -> None:
+    """Send the log to stderr: `layout` is text or json; `level` one of LEVELS;
+    `number` tells processes apart.
 
     A handler that the app put on the root logger stays, and then ours is not added: the app decides.
     """
@@ -67,6 +66,6 @@ def set_up(level: str, layout: str) -> None:
         return
     handler = logging.StreamHandler(sys.stderr)
     coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    handler.setFormatter(JsonFormatter() if layout == "json" else TextFormatter(colour=coloured))
+    handler.setFormatter(JsonFormatter() if layout == "json" else TextFormatter(colour=coloured, number=number))
     root.addHandler(handler)
     root.setLevel(max(logging.INFO, logging.getLevelName(level.upper())))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import sys
@@ -65,7 +64,6 @@ def say(picture: RenderableType, *, stderr: bool = False) -> None:
     click.echo("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")), err=stderr)
 
 
-@functools.cache
 def interactive() -> bool:
     """True when a person can answer a question."""
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from tidewheel._cli.errors import did_you_mean
-from tidewheel._model.duration import micros
+from tidewheel._cli.show import micros
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -11,7 +11,7 @@ from tidewheel._cli import plain
 from tidewheel._cli.output import confirm, emit, json_option, say
 from tidewheel._cli.params import SPAN, STATES, Name, examples, store_options, yes_option
 from tidewheel._cli.root import LazyGroup
-from tidewheel._cli.show import Column, count, print_table, relative, wall_clock
+from tidewheel._cli.show import Column, count, micros, print_table, relative, wall_clock
 from tidewheel._cli.target import ask, unknown
 
 if TYPE_CHECKING:
@@ -169,7 +169,6 @@ def clean(
     """Delete finished jobs of a queue with their history."""
     from tidewheel import JobFilter, JobState
     from tidewheel._cli.jobs_change import count_jobs
-    from tidewheel._model.duration import micros
 
     wanted = JobState(state)
 

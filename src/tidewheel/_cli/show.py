@@ -46,6 +46,30 @@ def one_line(text: str, limit: int = 100) -> str:
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
+def micros(span: str) -> int:
+    """A duration as people write it, in microseconds. Raises ValueError for text that is none."""
+    from tidewheel import keep  # the public name that reads a duration
+
+    return keep(age=span).age or 0
+
+
+def human(micros: int) -> str:
+    """A duration in at most two units: 850ms, 4.2s, 12s, 5m, 1h30m, 2d4h."""
+    if micros < SECOND:
+        return f"{max(micros, 0) // 1000}ms"
+    if micros < 10 * SECOND:
+        return f"{micros / SECOND:.1f}".removesuffix(".0") + "s"
+    whole = micros // SECOND
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, whole = divmod(whole, size)
+        if count:
+            parts.append(f"{count}{unit}")
+        elif parts:
+            break
+    return "".join(parts[:2])
+
+
 def _coarse(micros: int) -> str:
     """The largest unit alone, as people say it: 40s, 5m, 3h, 2d."""
     whole = micros // SECOND

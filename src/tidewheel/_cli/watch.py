@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tidewheel._cli.output import console, emit
-from tidewheel._model.duration import SECOND, micros
+from tidewheel._cli.show import SECOND, micros
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -49,7 +49,8 @@ CHILD: Final = "TIDEWHEEL_CHILD"
 def worker(app: str, processes: int, as_json: bool, log_level: str, log_format: str, **given: Any) -> int:
     """Run jobs of APP until SIGTERM or Ctrl-C. The first asks jobs to finish, a second one stops at once."""
     use_uvloop = given.pop("uvloop")
-    logs.set_up(log_level, log_format)
+    child = os.environ.get(CHILD, "")
+    logs.set_up(log_level, log_format, number=child)
     if processes > 1:
         return supervise(app, processes, as_json=as_json, grace=given["grace"])
     from tidewheel._cli.load import load_app
@@ -57,7 +58,7 @@ def worker(app: str, processes: int, as_json: bool, log_level: str, log_format: 
     found = load_app(app)
     options = worker_options(given)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        reason = run_worker(found, app, options, use_uvloop=use_uvloop, quiet=bool(os.environ.get(CHILD)))
+        reason = run_worker(found, app, options, use_uvloop=use_uvloop, quiet=bool(child))
     if as_json:
         emit({"app": app, "stopped": reason})
     return exit_code(reason)
@@ -122,14 +123,24 @@ def banner(app: App, name: str, options: dict[str, Any]) -> None:
     """Say on stderr what will run: the app, its store, queues, tasks and limits."""
     from rich.text import Text
 
+    from tidewheel import WorkerOptions
     from tidewheel._cli.errors import listed
     from tidewheel._cli.output import say
-    from tidewheel._cli.show import fields
+    from tidewheel._cli.show import fields, human
 
-    queues = options.get("queues") or sorted({task.settings.queue for task in app.tasks.values()})
-    limits = [f"{options.get('concurrency', 100)} jobs", f"{options.get('threads', 16)} threads"]
-    if any(task.run_in == "process" for task in app.tasks.values()):
-        limits.append(f"{options.get('processes', os.cpu_count() or 1)} CPU processes")
+    made = WorkerOptions.of(**options)
+    queues = made.queues or sorted({task.settings.queue for task in app.tasks.values()})
+    sorts = {task.run_in for task in app.tasks.values()}
+    limits = [
+        f"{number} {what}"
+        for where, number, what in (
+            ("loop", made.concurrency, "async jobs"),
+            ("thread", made.threads, "threads"),
+            ("process", made.processes, "CPU processes"),
+        )
+        if where in sorts
+    ]
+    limits += [f"lease {human(made.lease)}", f"grace {human(made.grace)}"]
     say(Text(f"tidewheel worker {name}", style="bold"), stderr=True)
     say(
         fields(
@@ -137,6 +148,7 @@ def banner(app: App, name: str, options: dict[str, Any]) -> None:
                 ("  store", without_password(app.url)),
                 ("  queues", ", ".join(queues)),
                 ("  tasks", listed(app.tasks)),
+                ("", "  memory:// forgets its jobs with this process" if app.url.startswith("memory:") else ""),
                 ("  limits", ", ".join(limits)),
                 ("  stop", "Ctrl-C lets running jobs finish; a second Ctrl-C stops at once"),
             ]
@@ -148,8 +160,8 @@ def banner(app: App, name: str, options: dict[str, Any]) -> None:
 def supervise(app: str, processes: int, *, as_json: bool, grace: str | None) -> int:
     """Run `processes` children with this command's own arguments."""
     from tidewheel._cli.load import load_app
+    from tidewheel._cli.show import SECOND, micros
     from tidewheel._engine.supervisor import Process, Supervisor
-    from tidewheel._model.duration import SECOND, micros
 
     # Loaded here too: a typo must be said once, not by every child again and again.
     found = load_app(app)
@@ -159,7 +171,9 @@ def supervise(app: str, processes: int, *, as_json: bool, grace: str | None) -> 
             remedy="Use a store that processes share, such as sqlite:///jobs.db, or leave --processes out.",
             code=USAGE,
         )
-    banner(found, app, worker_options(_own_options()))
+    options = worker_options(_own_options())
+    found.worker(**options)  # says what is wrong with them, if anything is
+    banner(found, app, options)
     command = [sys.executable, "-m", "tidewheel", "worker", *_child_arguments()]
     made = Supervisor(
         lambda number: Process(command, number),

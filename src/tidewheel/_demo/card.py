@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from tidewheel._demo.summary import Dead, Facts
 
-_SHOWN_DEAD = 4
+_SHOWN_STACKS = 2
+_SHOWN_FILES = 8
 _SHOWN_WRONG = 8
 _STACK_LINES = 14
 
@@ -26,15 +27,20 @@ def print_card(facts: Facts, stream: TextIO) -> None:
     from rich.text import Text
 
     console = Console(file=stream, highlight=False, soft_wrap=False)
-    dead = sorted(facts.dead_letters, key=lambda one: "invoice" not in one.id)
-    for letter in dead[:_SHOWN_DEAD]:
+    # A picture that cannot be opened is told in a line; an error in code needs its stack.
+    files = [letter for letter in facts.dead_letters if letter.error.endswith("BadPicture")]
+    stacks = [letter for letter in facts.dead_letters if letter not in files]
+    for letter in stacks[:_SHOWN_STACKS]:
         console.print(Panel(
-            Text(rows.printable_lines(_stack(letter)), "dim"), title=Text(f"dead letter: {letter.subject}", "bold red"), title_align="left",
-            border_style="red", padding=(0, 1),
+            Text(rows.printable_lines(_stack(letter)), "dim"), title=Text(f"dead letter: {letter.subject}", "bold red"),
+            title_align="left", border_style="red", padding=(0, 1),
         ))  # fmt: skip
-    if len(dead) > _SHOWN_DEAD:
+    for letter in files[:_SHOWN_FILES]:
+        console.print(Text("✗ dead letter: ", "red").append(rows.printable(letter.message), "default"), soft_wrap=True)
+    hidden = len(facts.dead_letters) - len(stacks[:_SHOWN_STACKS]) - len(files[:_SHOWN_FILES])
+    if hidden:
         console.print(
-            Text(f"... and {len(dead) - _SHOWN_DEAD} more dead letters in {facts.files['dead_letters']}", "red")
+            Text(f"✗ ... and {rows.count(hidden, 'more dead letter')} in {facts.files['dead_letters']}", "red")
         )
     good = not facts.wrong
     console.print(Panel(
@@ -83,7 +89,7 @@ def _body(facts: Facts) -> RenderableType:
 
 def _figures(facts: Facts) -> list[tuple[str, str, str]]:
     """Number, what it counts, and what there is to say about it."""
-    known = f"{facts.known} of them known from a run that was interrupted" if facts.known else ""
+    known = f"{facts.known} of them known from an earlier run" if facts.known else ""
     dead = ", ".join(one.subject for one in facts.dead_letters[:3]) + (", ..." if len(facts.dead_letters) > 3 else "")
     lines = [
         (str(facts.jobs), "jobs", known),
@@ -114,8 +120,9 @@ def _figures(facts: Facts) -> list[tuple[str, str, str]]:
     lines.append((str(facts.mails), "mails", again))
     lines.append((str(facts.thumbnails), "thumbnails", f"webp, avif and jpg, {facts.thumbnail_bytes / 1e6:.1f} MB"))
     lines.append(("2", "reports", "jobs.csv and jobs.xlsx (with a chart)"))
-    if facts.late_ms is not None:
-        lines.append((f"{max(0.0, facts.late_ms):.0f} ms", "late", "the delayed job started so long after its time"))
+    if facts.delayed:
+        late = "" if facts.late_ms is None else f", started {max(0.0, facts.late_ms):.0f} ms later"
+        lines.append((str(facts.delayed), "delayed", f"came due{late}"))
     lines.append((f"{facts.seconds:.1f} s", "in all", ""))
     return lines
 
@@ -123,8 +130,6 @@ def _figures(facts: Facts) -> list[tuple[str, str, str]]:
 def _stack(letter: Dead) -> str:
     """The end of the stack, where the reason is."""
     lines = letter.traceback.rstrip().splitlines() or [f"{letter.error}: {letter.message}"]
-    if "BadPicture" in letter.error:  # the place in our code says nothing about the person's file
-        return letter.message
     # The frames before the task's own are the worker's.
     first = next((i for i, line in enumerate(lines) if "_demo" in line), 0)
     cut = lines[max(first, len(lines) - _STACK_LINES) :]

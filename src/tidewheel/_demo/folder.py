@@ -16,6 +16,9 @@ from tidewheel._demo.problem import NO_ROOM, DemoProblem
 NEEDED = 64 * 1024 * 1024
 """Bytes that must be free to start: twice what the drawn pictures and all that is made of them take."""
 
+FULL = 4 * 1024 * 1024
+"""Bytes below which nothing goes on: what is left is too little for the database to grow by."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutputFolder:
@@ -117,6 +120,10 @@ class OutputFolder:
                 "Free some space, or name a folder on another disk.",
                 code=1,
             )
+
+    def full(self) -> bool:
+        """True when there is no room left to speak of."""
+        return shutil.disk_usage(self.root).free < FULL
 
     def clear(self, *, keep: Path | None) -> None:
         """Remove what earlier runs made here (and nothing else); `keep` is the folder of the user's pictures.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SPREAD = 8.0
 """Seconds over which the mails are spread, as a sender does who does not want to be taken for a spammer."""
-MOST_APART = 0.2
+MOST_APART = 1.0
 """Seconds between two mails at most."""
 REMINDER_AFTER = 9.0
 """Seconds until the delayed job is due."""

@@ -37,6 +37,10 @@ def result(job: Job) -> Any:
 
 def subject(job: Job) -> str:
     """What the job is about, in a few words: a picture's name, an address, a file."""
+    return printable(_subject(job))
+
+
+def _subject(job: Job) -> str:
     given = arguments(job)
     if job.queue == PICTURES:
         return _last(given["source"])
@@ -55,6 +59,11 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """The same for a text of several lines."""
     return "\n".join(printable(line) for line in text.splitlines())
+
+
+def count(number: int, noun: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def fraction(job: Job) -> float:

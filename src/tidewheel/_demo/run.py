@@ -46,6 +46,8 @@ _KILL_AT = 0.35
 """The part of the work that should be done before the kill."""
 _STUCK = 120.0
 """Seconds without any change after which the demo gives up. A single job may take a while, but not so long."""
+_STILL = 3.0
+"""Seconds without any change after which the demo looks for a reason: workers wait for room on the disk."""
 _STORE_AWAY = 30.0
 _MOST_STARTS = 4
 """Workers that may die without having been killed by the demo."""
@@ -238,8 +240,8 @@ class Show:
             self.inputs = Inputs(self.folder.pictures, tuple(drawn))
             self.say(f"{len(drawn)} pictures drawn on the spot in {self.folder.pictures}")
         else:
-            others = f", {self.inputs.others} other files left alone" if self.inputs.others else ""
-            self.say(f"{len(self.inputs.pictures)} pictures in {self.inputs.folder}{others}")
+            others = f", {rows.count(self.inputs.others, 'other file')} left alone" if self.inputs.others else ""
+            self.say(f"{rows.count(len(self.inputs.pictures), 'picture')} in {self.inputs.folder}{others}")
             for warning in self.inputs.warnings:
                 self.say(warning, moods.WARN)
         return Plan(self.folder, self.inputs, make_customers(self.wishes.customers))
@@ -311,11 +313,12 @@ class Show:
         """Is there a reason to give up?"""
         if self.sink.failure is not None:
             raise cannot_write(self.folder.mails, self.sink.failure)
-        if self.board.disk_full():
+        still = self.seconds - self.changed_at
+        if self.board.disk_full() or (still > _STILL and self.folder.full()):
             raise cannot_write(self.folder.root, OSError(28, "No space left on device"))
         if self.worker is not None and self.worker.exit_code is not None:
             self._worker_died(self.worker)
-        if self.seconds - self.changed_at > _STUCK:
+        if still > _STUCK:
             left = ", ".join(f"{job.id} ({job.state.value})" for job in self.board.live[:5])
             raise DemoProblem(
                 f"Nothing has happened for {_STUCK:.0f} s; these jobs have not ended: {left}.",
@@ -359,9 +362,9 @@ class Show:
         jobs = await self._look(plan)
         self.kill = KillNote.of(jobs, at=time.time_ns() // 1000, after=self.seconds)
         self.kill.write(self.folder.kill_note)
-        running = len(self.kill.running)
-        self.board.past = f"worker {killed.number}: kill -9 at {self.seconds:.1f} s, {running} jobs running"
-        self.say(f"kill -9 {killed.pid}: worker {killed.number} is dead, {running} jobs were running", moods.BAD)
+        running = rows.count(len(self.kill.running), "running job")
+        self.board.past = f"worker {killed.number}: kill -9 at {self.seconds:.1f} s with {running}"
+        self.say(f"kill -9 {killed.pid}: worker {killed.number} is dead, with {running}", moods.BAD)
         screen.show(self.board, self.seconds)
         self._start_worker()
 

@@ -47,8 +47,10 @@ class Facts:
     """Mails that lie in the folder: one for each Message-ID."""
     sent_again: int
     """Deliveries of a mail that was there already: its worker died between sending it and recording that."""
+    delayed: int
+    """Jobs that were ordered for later and have come due."""
     late_ms: float | None
-    """How long after its time the delayed job started."""
+    """How long after its time the delayed job started; None when it had to start twice."""
     killed_after: float | None
     """Seconds from the start to the kill; None when no worker was killed on purpose."""
     running_at_kill: int
@@ -97,6 +99,7 @@ def gather(
         thumbnail_bytes=sum(file["bytes"] for file in thumbnails),
         mails=len({file_name(job.id) for job in jobs} & mails),
         sent_again=sum(delivery.again for delivery in deliveries if delivery.job in ours),
+        delayed=sum(job.kind == "send_reminder" and job.started_at is not None for job in jobs),
         late_ms=None if delayed is None or delayed.started_at is None else (delayed.started_at - delayed.run_at) / 1000,
         killed_after=None if kill is None else kill.after,
         running_at_kill=0 if kill is None else len(kill.running),
@@ -183,7 +186,7 @@ def as_json(facts: Facts) -> dict[str, Any]:
         "pictures": facts.pictures,
         "thumbnails": {"files": facts.thumbnails, "bytes": facts.thumbnail_bytes},
         "mails": {"delivered": facts.mails, "sent_again": facts.sent_again},
-        "delayed_job_late_ms": facts.late_ms,
+        "delayed": {"jobs": facts.delayed, "late_ms": facts.late_ms},
         "kill": None if facts.killed_after is None else {
             "after_s": round(facts.killed_after, 2), "running": facts.running_at_kill,
             "completed": facts.completed_at_kill,

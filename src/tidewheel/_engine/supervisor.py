@@ -200,7 +200,9 @@ class Supervisor:
         slot.child = None
         if self._signals:
             if event.code not in (0, RECYCLE, -signal.SIGTERM, -signal.SIGINT):
-                log.warning("Worker process %d (pid %d) %s while stopping.", slot.number, event.pid, _how(event.code))
+                log.warning(
+                    "Worker process %d (pid %d) %s while stopping.", slot.number, event.pid, how_it_ended(event.code)
+                )
         elif event.code == RECYCLE:
             log.info("Worker process %d (pid %d) asked to be recycled: replaced.", slot.number, event.pid)
             slot.crashes = 0
@@ -222,7 +224,7 @@ class Supervisor:
             "Worker process %d (pid %d) %s after %.1f s; starts again in %.1f s.",
             slot.number,
             event.pid,
-            _how(event.code),
+            how_it_ended(event.code),
             now - slot.started,
             delay,
         )
@@ -293,7 +295,8 @@ def stop_when_parent_ends(stop: Callable[[], object]) -> None:
     threading.Thread(target=listen, name="tidewheel-parent", daemon=True).start()
 
 
-def _how(code: int) -> str:
+def how_it_ended(code: int) -> str:
+    """An exit code in words."""
     if code >= 0:
         return f"ended with exit code {code}"
     with contextlib.suppress(ValueError):

@@ -53,8 +53,8 @@ def new_row(job: NewJob, now: int) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-NEW_COLUMNS: Final = 18
-"""How many `new_row` gives."""
+STATE: Final = 3
+"""Where the state stands in what `new_row` gives."""
 
 
 def attempt(job_id: str, row: Sequence[Any]) -> AttemptRecord:

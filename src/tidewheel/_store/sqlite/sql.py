@@ -1,12 +1,13 @@
 """The statements: one file each under `statements/`, read once.
 
-`{rows}` in a text stands for as many `(?, ?, ...)` groups as rows are written at once.
+`{rows}` in a text stands for as many groups of parameters as rows are written at once.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from itertools import count
 from typing import Final
 
 _HERE: Final = files("tidewheel._store.sqlite")
@@ -20,10 +21,15 @@ def statement(name: str) -> str:
 
 
 @cache
-def rows_statement(name: str, columns: int, rows: int) -> str:
-    """The statement with `{rows}` filled in."""
-    group = f"({','.join('?' * columns)})"
-    return statement(name).format(rows=",".join([group] * rows))
+def rows_statement(name: str, same: tuple[bool, ...], rows: int) -> str:
+    """The statement with `{rows}` filled in for so many rows.
+
+    A column whose value is the same in all rows (`same`) is one parameter for all of them; those come first.
+    """
+    numbers = count(1)
+    shared = [f"?{next(numbers)}" if one else None for one in same]
+    groups = (f"({','.join(known or f'?{next(numbers)}' for known in shared)})" for _ in range(rows))
+    return statement(name).format(rows=",".join(groups))
 
 
 @cache

@@ -7,6 +7,7 @@ loop of single statements would wait for that lock once a row.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -18,11 +19,12 @@ from tidewheel._model.state import JobState
 from tidewheel._model.transition import Ending, ending_of, on_dead_job, wakeup_for
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo
 from tidewheel._store.base import LOG_LINES
-from tidewheel._store.sqlite.rows import NEW_COLUMNS, new_row, seqs, text
+from tidewheel._store.sqlite.rows import STATE, new_row, seqs, text
 from tidewheel._store.sqlite.sql import rows_statement, statement
 from tidewheel._store.sqlite.writer import Transaction
 
 _CHUNKS: Final = (512, 64, 8, 1)  # few different lengths, so that SQLite compiles few statements
+_HINT: Final = {"available": Wakeup.WORK, "scheduled": Wakeup.DUE}
 _claimed: Final = msgspec.json.Decoder(list[Claimed])
 _leases: Final = msgspec.json.Decoder(set[tuple[str, int]])
 _held: Final = msgspec.json.Decoder(list[tuple[str, int, int, int]])
@@ -41,12 +43,15 @@ def enqueue(tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]
 
 def _enqueue_chunk(tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
     last = tx.connection.execute("SELECT max(seq) FROM tidewheel_jobs").fetchone()[0] or 0
-    parameters: list[Any] = []
-    for job in jobs:
-        row = new_row(job, now)
-        parameters += row
-        tx.hints.add(Wakeup.WORK if row[3] == "available" else Wakeup.DUE)
-    added = tx.connection.execute(rows_statement("enqueue", NEW_COLUMNS, len(jobs)), parameters).rowcount
+    # Jobs of one call have much in common. A value that all share is bound once: binding is the larger part of
+    # the work otherwise.
+    columns = list(zip(*[new_row(job, now) for job in jobs], strict=True))
+    same = tuple([column.count(column[0]) == len(jobs) for column in columns])
+    parameters = [column[0] for column, one in zip(columns, same, strict=True) if one]
+    own = [column for column, one in zip(columns, same, strict=True) if not one]
+    parameters.extend(chain.from_iterable(zip(*own, strict=True)))
+    tx.hints.update(_HINT[state] for state in set(columns[STATE]))
+    added = tx.connection.execute(rows_statement("enqueue", same, len(jobs)), parameters).rowcount
     if added == len(jobs):
         return [Enqueued(job.id, inserted=True) for job in jobs]
     if len(jobs) == 1:

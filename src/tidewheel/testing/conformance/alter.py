@@ -202,6 +202,12 @@ class TestAlter(Suite):
         answers = await kit.alter_where(Action.CANCEL, limit=3, queues=("default",))
         assert [answer.id for answer in answers] == ids[3:]
 
+    async def test_unless_told_a_filter_takes_a_thousand_jobs(self, kit: Kit) -> None:
+        await kit.enqueue(*(kit.new() for _ in range(1001)))
+        where = JobFilter(kinds=("work",))
+        assert len(await kit.store.alter(where, Action.CANCEL, now=kit.clock())) == 1000
+        assert len(await kit.store.alter(where, Action.CANCEL, now=kit.clock())) == 1
+
     async def test_the_limit_is_not_for_ids(self, kit: Kit) -> None:
         ids = [await kit.put() for _ in range(3)]
         assert len(await kit.store.alter(ids, Action.CANCEL, limit=1, now=kit.clock())) == 3

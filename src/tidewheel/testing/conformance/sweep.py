@@ -160,6 +160,14 @@ class TestSweep(Suite):
         assert [row.info.id for row in await kit.store.workers()] == ["w2"]
         assert (await kit.sweep()).workers_gone == ()
 
+    async def test_unless_told_a_sweep_takes_a_thousand_jobs_and_ninety_seconds_of_silence(self, kit: Kit) -> None:
+        await kit.beat(worker="w1")
+        await kit.enqueue(*(kit.new(delay=1) for _ in range(1001)))
+        report = await kit.store.sweep(now=kit.clock() + GONE - 1)
+        assert (report.promoted, report.more, report.workers_gone) == (1000, True, ())
+        report = await kit.store.sweep(now=kit.clock() + GONE)
+        assert (report.promoted, report.more, report.workers_gone) == (1, False, ("w1",))
+
     async def test_how_long_is_the_callers_choice(self, kit: Kit) -> None:
         await kit.beat(worker="w1")
         kit.clock.advance("10s")
@@ -185,7 +193,7 @@ class TestSweep(Suite):
     async def test_no_more_workers_are_forgotten_than_the_limit_those_first_that_are_silent_longest(
         self, kit: Kit
     ) -> None:
-        for worker in ("w3", "w1", "w2"):
+        for worker in ("w1", "w2", "w3", "w3", "w1", "w2"):
             await kit.beat(worker=worker)
             kit.clock.advance("1s")
         kit.clock.advance("1h")
