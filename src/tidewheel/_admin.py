@@ -183,20 +183,27 @@ class DeadLetters:
 
     async def purge(self, which: Sequence[str] | JobFilter | None = None, *, older_than: Span | None = None) -> int:
         """Remove them for good (None: all), or only those given up longer than `older_than` ago; gives how many."""
-        chosen = await self._chosen(which)
+        before = None
         if older_than is not None:
-            now = (await (await self._app.opened()).info()).now
-            chosen = msgspec.structs.replace(
-                chosen if isinstance(chosen, JobFilter) else _dead(None), finished_before=now - micros(older_than)
-            )
+            before = (await (await self._app.opened()).info()).now - micros(older_than)
+        chosen = await self._chosen(which, before)
         return sum(one.after is None for one in await self._app.jobs.delete(chosen))
 
-    async def _chosen(self, which: Sequence[str] | JobFilter | None) -> builtins.list[str] | JobFilter:
-        """Only dead letters, whatever else the ids or the filter name."""
+    async def _chosen(
+        self, which: Sequence[str] | JobFilter | None, before: int | None = None
+    ) -> builtins.list[str] | JobFilter:
+        """Only dead letters, given up before a moment, whatever else the ids or the filter name."""
         if which is None or isinstance(which, JobFilter):
-            return _dead(which)
+            where = _dead(which)
+            return where if before is None else msgspec.structs.replace(where, finished_before=before)
         jobs = await (await self._app.opened()).get(list(which))
-        return [job.id for job in jobs if job is not None and job.state is JobState.DISCARDED]
+        return [
+            job.id
+            for job in jobs
+            if job is not None
+            and job.state is JobState.DISCARDED
+            and (before is None or (job.finished_at is not None and job.finished_at < before))
+        ]
 
 
 def _dead(where: JobFilter | None) -> JobFilter:

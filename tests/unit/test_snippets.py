@@ -14,7 +14,7 @@ import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
 SNIPPETS = sorted((DOCS / "snippets").glob("*.py"))
-PAGES = sorted(DOCS.rglob("*.md"))
+PAGES = [*sorted(DOCS.rglob("*.md")), DOCS.parent / "README.md"]
 BLOCK = re.compile(r"^<!-- snippet: (?P<name>\S+) -->\n+```python\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"^<!-- snippet:", re.MULTILINE)
 FENCE = re.compile(r"^```python\n", re.MULTILINE)
@@ -31,7 +31,7 @@ def test_a_snippet_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     runpy.run_path(str(path), run_name="__main__")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS.parent).as_posix())
 def test_a_page_shows_the_files_as_they_are(page: Path) -> None:
     text = page.read_text("utf-8")
     fresh = BLOCK.sub(lambda block: f"<!-- snippet: {block['name']} -->\n```python\n{source(block['name'])}```", text)

@@ -44,10 +44,9 @@ def make_importable() -> None:
 
 
 def _split(reference: str) -> tuple[str, str]:
-    if _FORM.fullmatch(reference):
-        module, _, attribute = reference.partition(":")
-        return module, attribute
     path, _, attribute = reference.partition(":")
+    if _FORM.fullmatch(reference) and not path.endswith(".py"):
+        return path, attribute
     # A file of the user's, as the shell completes it: src/shop/jobs.py, jobs.py:app, shop/jobs.
     dotted = re.sub(r"\.py$", "", path).strip("./\\").replace("/", ".").replace("\\", ".")
     guess = f"{dotted}:{attribute or 'app'}"

@@ -33,9 +33,13 @@ CHILD: Final = "TIDEWHEEL_CHILD"
 @click.option(
     "--queue", "-q", "queues", metavar="QUEUE", multiple=True, help="Repeatable [default: those of its tasks]."
 )
-@click.option("--concurrency", "-c", type=click.IntRange(1), help="Jobs at a time, of all sorts [default: 100].")
-@click.option("--threads", type=click.IntRange(1), help="Threads for plain functions [default: 16].")
-@click.option("--cpu-processes", type=click.IntRange(1), help="Processes for run_in=process [default: one per core].")
+@click.option("--concurrency", "-c", type=click.IntRange(1), help="Async jobs at a time [default: 100].")
+@click.option("--threads", type=click.IntRange(1), help="Plain functions at a time, each in a thread [default: 16].")
+@click.option(
+    "--cpu-processes",
+    type=click.IntRange(1),
+    help="CPU-bound functions at a time, each in a process [default: one per core].",
+)
 @click.option("--processes", type=click.IntRange(1), default=1, help="Worker processes, supervised [default: 1].")
 @click.option("--lease", type=SPAN, help="How long a job is held without a sign of life [default: 30s].")
 @click.option("--grace", type=SPAN, help="How long running jobs may finish after a stop [default: 30s].")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
-from email.utils import format_datetime, formataddr, make_msgid
+from email.utils import format_datetime, formataddr
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,7 @@ def job_of(message: str) -> str:
 
 
 def compose(letter: Letter, *, job_id: str, attempt: int, written_at: datetime) -> EmailMessage:
-    """The mail, as text and as HTML with a picture inside. Two attempts of one job differ in one header only."""
+    """The mail, as text and as HTML with a picture inside. Two attempts of one job say the same."""
     customer = letter.customer
     mail = EmailMessage()
     mail["Subject"] = letter.subject
@@ -71,7 +71,7 @@ def compose(letter: Letter, *, job_id: str, attempt: int, written_at: datetime) 
     mail["Message-ID"] = message_id(job_id)
     mail["X-Tidewheel-Attempt"] = str(attempt)
     mail.set_content(letter.text + "\n")
-    picture = make_msgid("monogram", _DOMAIN)
+    picture = f"<monogram.{job_id}@{_DOMAIN}>"
     paragraphs = "".join(f"<p>{escape(part)}</p>" for part in letter.text.split("\n\n"))
     mail.add_alternative(
         f'<html><body style="font-family: sans-serif; max-width: 32em">'
@@ -80,7 +80,14 @@ def compose(letter: Letter, *, job_id: str, attempt: int, written_at: datetime) 
     )
     html = mail.get_payload(1)
     assert isinstance(html, EmailMessage)  # noqa: S101 - the second part is the one added just now
-    html.add_related(monogram(customer.initials, customer.number), "image", "png", cid=picture, filename="monogram.png")
+    html.add_related(
+        monogram(customer.initials, customer.number),
+        "image",
+        "png",
+        cid=picture,
+        disposition="inline",
+        filename="monogram.png",
+    )
     return mail
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tidewheel import App, JobFilter
+from tidewheel import App
 from tidewheel._cli.root import run
 
 SHOP = '''
@@ -99,13 +99,11 @@ def work(shop: Command) -> Callable[[], None]:
     return until_empty
 
 
-def states(app_module: str = "shop") -> dict[str, str]:
+@pytest.fixture
+def states(shop: Command) -> Callable[[], dict[str, str]]:
     """State by id of every job."""
-    made: App = sys.modules[app_module].app
 
-    async def main() -> dict[str, str]:
-        async with made:
-            page = await made.jobs.list(JobFilter(), limit=1000)
-            return {job.id: str(job.state) for job in page.jobs}
+    def ask() -> dict[str, str]:
+        return {row["id"]: row["state"] for row in shop("jobs", "list", "--limit", 1000, "--json").json["jobs"]}
 
-    return asyncio.run(main())
+    return ask

@@ -111,6 +111,14 @@ class TestList(Suite):
         with pytest.raises(ValueError, match="cursor"):
             await kit.store.list(JobFilter(), cursor=cursor)
 
+    async def test_a_cursor_that_was_changed_is_refused(self, kit: Kit) -> None:
+        await kit.enqueue(kit.new(), kit.new())
+        cursor = (await kit.store.list(JobFilter(), limit=1)).next
+        assert cursor is not None
+        for changed in (f"{cursor}x", f"x{cursor}"):
+            with pytest.raises(ValueError, match="cursor"):
+                await kit.store.list(JobFilter(), limit=1, cursor=changed)
+
     async def test_by_state(self, kit: Kit) -> None:
         rows = {state: await kit.at(state, queue=state.value) for state in JobState}
         for state in JobState:
