@@ -100,7 +100,7 @@ class Jobs:
         """Do `action` to all these jobs, in bounded rounds; what one round did stays done when the next fails."""
         store = await self._app.opened()
         if not isinstance(which, JobFilter):
-            ids = list(which)
+            ids = _ids(which)
             answers = []
             for start in range(0, len(ids), _ROUND):
                 answers += await store.alter(ids[start : start + _ROUND], action)
@@ -196,7 +196,10 @@ class DeadLetters:
         if which is None or isinstance(which, JobFilter):
             where = _dead(which)
             return where if before is None else msgspec.structs.replace(where, finished_before=before)
-        jobs = await (await self._app.opened()).get(list(which))
+        store, ids = await self._app.opened(), _ids(which)
+        jobs: builtins.list[Job | None] = []
+        for start in range(0, len(ids), _ROUND):
+            jobs += await store.get(ids[start : start + _ROUND])
         return [
             job.id
             for job in jobs
@@ -204,6 +207,12 @@ class DeadLetters:
             and job.state is JobState.DISCARDED
             and (before is None or (job.finished_at is not None and job.finished_at < before))
         ]
+
+
+def _ids(which: Sequence[str]) -> builtins.list[str]:
+    if isinstance(which, str):  # or every letter would be taken for an id
+        raise TypeError(f"{which!r} is one text. Give a list of ids: [{which!r}].")
+    return list(which)
 
 
 def _dead(where: JobFilter | None) -> JobFilter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from itertools import islice
 from types import MappingProxyType
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, overload
 
 from tidewheel._admin import DeadLetter, DeadLetters, Jobs, Queues, Workers
 from tidewheel._check import Problem, check_app
-from tidewheel._config import WorkerOptions
+from tidewheel._config import WorkerOptions, app_problems
 from tidewheel._env import Env
 from tidewheel._handle import JobHandle
 from tidewheel._model.duration import Span, micros
 from tidewheel._model.errors import ConfigError
 from tidewheel._model.job import Job
-from tidewheel._model.query import StoreInfo
+from tidewheel._model.query import Enqueued, StoreInfo
 from tidewheel._model.retention import Retention
 from tidewheel._model.retry import RetryPolicy
 from tidewheel._names import check_name
@@ -36,6 +37,7 @@ from tidewheel._task import (
     Task,
     TaskSettings,
     changed,
+    new_jobs,
     where_to_run,
 )
 from tidewheel._telemetry import Listener, Telemetry
@@ -61,7 +63,7 @@ class App:
         env: clock, ids and random source; tests replace them.
 
     Raises:
-        ConfigError: a URL or setting that cannot work.
+        ConfigError: a URL and every setting that cannot work, at once.
     """
 
     def __init__(
@@ -74,10 +76,15 @@ class App:
         max_payload: int = MAX_PAYLOAD,
         env: Env | None = None,
     ) -> None:
-        if max_payload < 1:
-            raise ConfigError(f"max_payload={max_payload} must be a positive number of bytes.")
         self.url = url
         self.env = env or Env()
+        problems = app_problems(max_payload, retry, retention, queues)
+        try:
+            self._store: Store = make_store(url, self.env)
+        except ConfigError as error:
+            problems += error.problems
+        if problems:
+            raise ConfigError(problems)
         self.max_payload = max_payload
         self.retention = retention or Retention()
         self.queue_retention: Mapping[str, Retention] = MappingProxyType(dict(queues or {}))
@@ -90,7 +97,6 @@ class App:
         self._tasks: dict[str, Task[..., Any]] = {}
         self.dead_letter_kind: str | None = None
         """The task that is told of dead letters, if there is one."""
-        self._store: Store = make_store(url, self.env)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Lock | None = None
         self._results: Results | None = None
@@ -176,20 +182,31 @@ class App:
     def _register(
         self, fn: Callable[..., Any], name: str | None, run_in: RunIn | None, given: Mapping[str, Any]
     ) -> Task[..., Any]:
-        if isinstance(fn, Task | type) or not callable(fn):
+        if isinstance(fn, Task | type) or not hasattr(fn, "__qualname__") or not callable(fn):
             raise ConfigError(f"{fn!r} cannot be a task: put @app.task on a function.")
+        problems: list[str] = []
         try:
             name = check_name(name if name is not None else fn.__name__, "a task name")
         except (ValueError, TypeError) as error:
-            raise ConfigError(str(error)) from None
+            problems.append(str(error))
+            name = fn.__name__
         if name in self._tasks:
             known = self._tasks[name].fn
-            raise ConfigError(
+            problems.append(
                 f"There are two tasks named {name!r}: {known.__module__}.{known.__qualname__} and "
                 f"{fn.__module__}.{fn.__qualname__}. Give one of them another name: @app.task(name=...)."
             )
-        where = where_to_run(fn, run_in, name)
-        settings = changed(self._defaults, name, given, self.max_payload)
+        where, settings = run_in, self._defaults
+        try:
+            where = where_to_run(fn, run_in, name)
+        except ConfigError as error:
+            problems += error.problems
+        try:
+            settings = changed(self._defaults, name, given, self.max_payload)
+        except ConfigError as error:
+            problems += error.problems
+        if problems or where is None:
+            raise ConfigError(problems)
         make = AsyncTask if inspect.iscoroutinefunction(fn) else SyncTask
         task: Task[..., Any] = make(self, fn, name, where, settings)
         self._tasks[name] = task
@@ -240,26 +257,30 @@ class App:
         besides the handles it gives back in order.
 
         Raises:
-            StoreUnavailable, StoreFull, StoreError: batches before the failing one are in. Give jobs ids of
-                their own to repeat the whole call without doubling them.
+            StoreUnavailable, StoreFull, StoreError: batches before the failing one are in, the one after it may be.
+                Give jobs ids of their own to repeat the whole call without doubling them.
+            TypeError: something that is no prepared job.
         """
         if not 1 <= batch <= 10_000:
             raise ValueError(f"batch={batch} must be 1 to 10000 jobs.")
         store = await self.opened()
         handles: list[JobHandle[R]] = []
         source = iter(jobs)
-        sent: tuple[asyncio.Task[Any], list[PreparedJob[R]]] | None = None
-        while True:
-            part = list(islice(source, batch))
-            # The next batch is encoded while the store writes this one.
-            task = asyncio.create_task(store.enqueue([one.new for one in part])) if part else None
-            if task is not None:
-                await asyncio.sleep(0)
-            if sent is not None:
-                handles += self._handles(sent[1], await sent[0])
-            if task is None:
-                return handles
-            sent = (task, part)
+        under_way: deque[tuple[asyncio.Task[list[Enqueued]], list[PreparedJob[R]]]] = deque()
+        try:
+            while True:
+                part = list(islice(source, batch))
+                if part:
+                    under_way.append((asyncio.create_task(store.enqueue(new_jobs(part))), part))
+                    await asyncio.sleep(0)
+                elif not under_way:
+                    return handles
+                # The next batch is encoded while the store writes this one.
+                if len(under_way) > 1 or not part:
+                    handles += self._handles(under_way[0][1], await under_way[0][0])
+                    under_way.popleft()
+        finally:  # after a failure: what was sent already is not left behind
+            await asyncio.gather(*(task for task, _ in under_way), return_exceptions=True)
 
     def _handles(self, prepared: list[PreparedJob[R]], answers: list[Any]) -> list[JobHandle[R]]:
         return [
@@ -294,10 +315,10 @@ class App:
         loop = asyncio.get_running_loop()
         if self._loop is loop and self._results is not None:
             return self._store
-        if self._loop is not None and self._loop is not loop and self._loop.is_running():
+        if self._loop is not None and self._loop is not loop and self._loop.is_running() and self._busy(self._loop):
             raise ConfigError(
                 "This app is open in another event loop that still runs. Use one loop, `app.run_sync(...)` from other "
-                "threads, or a second App."
+                "threads, or a second App; or `await app.close()` there first."
             )
         if self._loop is not loop:
             self._loop, self._opening = loop, asyncio.Lock()
@@ -308,6 +329,10 @@ class App:
                 await self._store.open()
                 self._results = Results(self._store)
         return self._store
+
+    def _busy(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether somebody needs the app in that loop. The loop of `run_sync` runs for ever, but hands it over."""
+        return not self._portal.idle(loop)
 
     async def close(self) -> None:
         """Let go of the store. Safe to call twice; the next use opens it again."""

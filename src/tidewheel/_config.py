@@ -1,15 +1,18 @@
-"""Options of a worker: validated once, all problems at once."""
+"""Options of a worker and of an app: validated once, all problems at once."""
 
 from __future__ import annotations
 
 import difflib
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self
 
 from tidewheel._model.duration import SECOND, micros
 from tidewheel._model.errors import ConfigError
+from tidewheel._model.retention import Retention
+from tidewheel._model.retry import RetryPolicy
 from tidewheel._names import check_name
 
 _SIZES: Final = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -64,12 +67,37 @@ class WorkerOptions:
                     values[name] = _READ[name](value)
                 except (ValueError, TypeError) as error:
                     problems.append(f"worker option {name}: {error}")
-        lease, poll = values.get("lease", cls.__dataclass_fields__["lease"].default), values.get("poll", SECOND)
-        if not problems and poll > lease:
+        lease, poll = values.get("lease", 30 * SECOND), values.get("poll", SECOND)
+        unread = {name for name, value in given.items() if value is not None and name not in values}
+        if poll > lease and unread.isdisjoint({"lease", "poll"}):
             problems.append("worker option poll must not be longer than lease, or expired jobs are found late.")
         if problems:
             raise ConfigError(problems)
         return cls(**values)
+
+
+def app_problems(max_payload: Any, retry: Any, retention: Any, queues: Any) -> list[str]:
+    """What cannot work of an app's settings."""
+    problems: list[str] = []
+    if isinstance(max_payload, bool) or not isinstance(max_payload, int) or max_payload < 1:
+        problems.append(f"max_payload={max_payload!r} must be a positive number of bytes.")
+    try:
+        RetryPolicy.of(3 if retry is None else retry)
+    except (ValueError, TypeError) as error:
+        problems.append(f"retry: {error}")
+    if retention is not None and not isinstance(retention, Retention):
+        problems.append(f"retention={retention!r} must be a Retention, such as Retention(completed=keep(100)).")
+    if queues is not None and not isinstance(queues, Mapping):
+        problems.append(f'queues={queues!r} must be a mapping, such as {{"email": Retention(...)}}.')
+        return problems
+    for name, value in (queues or {}).items():
+        try:
+            check_name(name, "a queue name")
+        except (ValueError, TypeError) as error:
+            problems.append(f"queues: {error}")
+        if not isinstance(value, Retention):
+            problems.append(f"queues[{name!r}]={value!r} must be a Retention, such as Retention(completed=keep(100)).")
+    return problems
 
 
 def _whole(least: int, most: int) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -13,13 +15,18 @@ import msgspec
 
 from tidewheel._model.errors import Cancel, LeaseLost
 from tidewheel._model.job import Claimed, LogLine
-from tidewheel._serde import encode
+from tidewheel._serde import encode, storable
 
 _BUFFER: Final = 1000
 _MESSAGE: Final = 8192
+SOFT_TIMEOUT: Final = "soft timeout"
 _tags: Final = msgspec.json.Decoder(list[str])
 
 current: ContextVar[JobContext] = ContextVar("tidewheel_job")
+
+
+class Stopped(Cancel):
+    """What `check()` raises. Only for "cancel" it ends the job as cancelled: see the runner."""
 
 
 def current_job() -> JobContext:
@@ -42,21 +49,29 @@ class JobLog:
     def __init__(self, write: Callable[[str, str], None]) -> None:
         self._write = write
 
-    def debug(self, message: str, *args: object) -> None:
+    def debug(self, message: object, *args: object) -> None:
         """Log a detail."""
-        self._write("debug", message % args if args else message)
+        self._write("debug", _text(message, args))
 
-    def info(self, message: str, *args: object) -> None:
+    def info(self, message: object, *args: object) -> None:
         """Log what happens."""
-        self._write("info", message % args if args else message)
+        self._write("info", _text(message, args))
 
-    def warning(self, message: str, *args: object) -> None:
+    def warning(self, message: object, *args: object) -> None:
         """Log what may be wrong."""
-        self._write("warning", message % args if args else message)
+        self._write("warning", _text(message, args))
 
-    def error(self, message: str, *args: object) -> None:
+    def error(self, message: object, *args: object) -> None:
         """Log what is wrong."""
-        self._write("error", message % args if args else message)
+        self._write("error", _text(message, args))
+
+
+def _text(message: object, args: tuple[object, ...]) -> str:
+    """As `logging` has it: any object may be a message, and arguments that do not fit are no reason to fail a job."""
+    try:
+        return storable(str(message) % args if args else str(message))
+    except Exception as error:  # noqa: BLE001 -- a user's __str__, or a placeholder without its argument
+        return f"<a log line that could not be made: {type(error).__name__}>"
 
 
 class JobContext:
@@ -145,6 +160,9 @@ class JobContext:
     def check(self) -> None:
         """Leave the handler here if it should wind up.
 
+        When it leaves the handler, the job is cancelled if somebody cancelled it, tried again by its retry policy
+        after a soft timeout, and handed back, no attempt burned, when the worker stops.
+
         Raises:
             LeaseLost: the job was taken away; nothing this attempt writes counts.
             Cancel: somebody cancelled the job, or it should stop for another reason.
@@ -152,7 +170,7 @@ class JobContext:
         if self.lost:
             raise LeaseLost
         if self._stopped:
-            raise Cancel(self.stop_reason)
+            raise Stopped(self.stop_reason)
 
     def wait_stopped(self, timeout: float | None = None) -> bool:
         """Sleep up to `timeout` seconds, or until the handler should wind up: True if it should.
@@ -161,6 +179,22 @@ class JobContext:
         with self._lock:
             event = self._event = self._event or threading.Event()
         return self._stopped or event.wait(timeout)
+
+    async def wait_cancelled(self) -> str:
+        """Wait until the handler should wind up; gives the `stop_reason`. For async functions."""
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell() -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(told.set)
+
+        self.on_stop(tell)
+        try:
+            await told.wait()
+        finally:
+            with self._lock:
+                self._on_stop = tuple(call for call in self._on_stop if call is not tell)
+        return self.stop_reason
 
     def progress(self, value: Any) -> None:
         """Report progress: a number or an object. Written in the background, the latest value wins.
@@ -171,16 +205,16 @@ class JobContext:
         """
         if self.lost:
             raise LeaseLost
-        self._progress = encode(value, what=f"The progress of {self.kind}")
-        self._changed()
+        self.add_progress(encode(value, what=f"The progress of {self.kind}"))
 
     def _add_line(self, level: str, message: str) -> None:
         if self.lost:
             raise LeaseLost
-        self._keep(LogLine(self._clock(), level, message[:_MESSAGE]))
-        number = logging.getLevelNamesMapping()[level.upper()]
-        logging.getLogger("tidewheel.job").log(number, "%s %s: %s", self.kind, self.id, message)
-        self._changed()
+        self.add_line(LogLine(self._clock(), level, message[:_MESSAGE]))
+
+    def _pass_on(self, line: LogLine) -> None:
+        number = logging.getLevelNamesMapping().get(line.level.upper(), logging.INFO)
+        logging.getLogger("tidewheel.job").log(number, "%s %s: %s", self.kind, self.id, line.message)
 
     def _keep(self, line: LogLine) -> None:
         with self._lock:
@@ -189,13 +223,15 @@ class JobContext:
             self._lines.append(line)
 
     def add_line(self, line: LogLine) -> None:
-        """Keep a line that a child process logged."""
+        """Keep a line, as a child process logs it."""
         self._keep(line)
+        self._pass_on(line)
         self._changed()
 
     def add_progress(self, text: str) -> None:
-        """Keep progress that a child process reported."""
-        self._progress = text
+        """Keep progress that is JSON already, as a child process reports it."""
+        with self._lock:  # or `take_news` in another thread could clear what it did not take
+            self._progress = text
         self._changed()
 
     def on_stop(self, call: Callable[[], None]) -> None:
@@ -207,9 +243,9 @@ class JobContext:
             call()
 
     def stop(self, reason: str) -> None:
-        """Ask the handler to wind up. The first reason stays."""
+        """Ask the handler to wind up. The first reason stays, but for a soft timeout: any other is more urgent."""
         with self._lock:
-            if self._stopped:
+            if self._stopped and (self.stop_reason != SOFT_TIMEOUT or reason == SOFT_TIMEOUT):
                 return
             self.stop_reason = reason
             self._stopped = True

@@ -34,40 +34,51 @@ class Results:
         future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(job_id, set()).add(future)
         try:
-            async with asyncio.timeout(timeout):
-                await self._look([job_id])  # it may have ended long ago; what ends from now on is hinted
-                if not future.done() and (self._watcher is None or self._watcher.done()):
-                    self._watcher = asyncio.create_task(self._watch(), name="tidewheel results")
-                return await future
-        except TimeoutError:
-            raise ResultTimeout(f"The job {job_id} ({kind}) has not ended within {timeout:g} s; it goes on.") from None
+            # It may have ended long ago (to be told so needs no time at all); what ends from now on is hinted.
+            await self._look([job_id])
+            if not future.done() and (self._watcher is None or self._watcher.done()):
+                self._watcher = asyncio.create_task(self._watch(), name="tidewheel results")
+            return await self._within(timeout, future, f"The job {job_id} ({kind})")
         finally:
             waiters = self._waiters.get(job_id, set())
             waiters.discard(future)
             if not waiters:
                 self._waiters.pop(job_id, None)
 
+    @staticmethod
+    async def _within(timeout: float | None, future: asyncio.Future[Job], what: str) -> Job:
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        except TimeoutError:
+            raise ResultTimeout(f"{what} has not ended within {timeout:g} s; it goes on.") from None
+
     async def close(self) -> None:
         """End the watcher; whoever still waits is told."""
-        if self._watcher is not None:
+        if self._watcher is not None and not self._watcher.done():
             self._watcher.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watcher
-        for futures in self._waiters.values():
-            for future in futures:
-                if not future.done():
-                    future.set_exception(StoreError("The app was closed while waiting for a result."))
+        self._fail(StoreError("The app was closed while waiting for a result."))
 
     async def _watch(self) -> None:
+        """Look until nobody waits any more. Whatever goes wrong goes to the waiters: nobody awaits this task."""
+        poll = _FIRST_POLL
+        while self._waiters:
+            try:
+                await self._listen()
+            except Exception as error:  # noqa: BLE001 -- as said above
+                if not (isinstance(error, StoreError) and error.retriable):
+                    self._fail(error)
+                    return
+                await asyncio.sleep(poll)
+                poll = min(poll * 2, _LONGEST_POLL)
+
+    async def _listen(self) -> None:
         async with self._store.wakeups(frozenset({Wakeup.SETTLED})) as hints:
             poll = _FIRST_POLL
             while self._waiters:
-                try:
-                    await self._look(tuple(self._waiters))
-                except StoreError as error:
-                    if not error.retriable:
-                        self._fail(error)
-                        return
+                await self._look(tuple(self._waiters))
                 if self._waiters:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(poll):
@@ -90,7 +101,7 @@ class Results:
             else:
                 future.set_result(job)
 
-    def _fail(self, error: StoreError) -> None:
+    def _fail(self, error: Exception) -> None:
         for futures in self._waiters.values():
             for future in futures:
                 if not future.done():

@@ -7,6 +7,7 @@ worker could not make fails in the caller's hands.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -32,10 +33,34 @@ def _decode_other(kind: type, value: Any) -> Any:
     validate = getattr(kind, "model_validate", None)
     if validate is not None:
         return validate(value)
+    if kind is object:  # as good as `Any`
+        return value
     raise TypeError(f"a {kind.__qualname__} cannot be read from JSON")
 
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=_encode_other)
+
+
+def storable(text: str) -> str:
+    r"""`text` as every store can hold it: a lone surrogate, as in the name of a file that is no UTF-8, becomes `\udce9`."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _to_json(value: Any) -> bytes:
+    """The JSON of a value. Raises whatever a user's own types raise, and ValueError for NaN and the infinities."""
+    data = _encoder.encode(value)
+    # msgspec writes `null` for them, and the job would get None without anybody having noticed.
+    if b"null" in data and _not_finite(msgspec.to_builtins(value, enc_hook=_encode_other)):
+        raise ValueError("NaN and infinite numbers do not exist in JSON; pass None, or text")
+    return data
+
+
+def _not_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, dict):
+        return any(map(_not_finite, value.values()))
+    return isinstance(value, list | tuple) and any(map(_not_finite, value))
 
 
 def encode(value: Any, *, what: str, limit: int = MAX_PAYLOAD) -> str:
@@ -46,8 +71,8 @@ def encode(value: Any, *, what: str, limit: int = MAX_PAYLOAD) -> str:
         PayloadTooLarge: its JSON is longer than `limit` bytes.
     """
     try:
-        data = _encoder.encode(value)
-    except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+        data = _to_json(value)
+    except Exception as error:  # user types may raise anything
         raise EncodeError(
             f"{what} cannot be encoded: {error}. Pass JSON types, dataclasses, msgspec Structs, pydantic models, "
             "datetimes, UUIDs, decimals or bytes."
@@ -109,8 +134,8 @@ class Codec:
         """
         bound = self._quickly_bound(args, kwargs)
         try:
-            data = _encoder.encode(bound)
-        except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+            data = _to_json(bound)
+        except Exception as error:  # user types may raise anything
             raise self._blame(bound, error) from error
         if len(data) > self._limit:
             sizes = {name: len(_encoder.encode(value)) for name, value in bound.items()}
@@ -125,6 +150,8 @@ class Codec:
         except msgspec.ValidationError as error:
             self._bound(args, kwargs)  # raises Python's own words when the call does not fit the signature
             raise TypeError(f"{self._name}: {_readable(error)}. Nothing was enqueued.") from None
+        except Exception as error:  # from a `__post_init__` or a validator of the user's
+            raise TypeError(f"{self._name}: {type(error).__name__}: {error}. Nothing was enqueued.") from error
         return data.decode()
 
     def _quickly_bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,7 +174,7 @@ class Codec:
     def _blame(self, bound: Mapping[str, Any], error: Exception) -> EncodeError:
         for name, value in bound.items():
             try:
-                _encoder.encode(value)
+                _to_json(value)
             except Exception as reason:  # noqa: BLE001 -- this is the argument to name
                 return EncodeError(
                     f"The argument {name!r} of {self._name} ({type(value).__qualname__}) cannot be encoded: {reason}. "
@@ -164,7 +191,7 @@ class Codec:
         """
         try:
             values = self._arguments.decode(text)
-        except (msgspec.MsgspecError, UnicodeError) as error:
+        except Exception as error:  # also from a `__post_init__` or a validator of the user's
             raise DecodeError(
                 f"The stored arguments do not fit {self._name}{self._signature}: {_readable(error)}. "
                 "Was the function changed after the job was enqueued? Make it accept the old form and retry the job."
@@ -201,10 +228,8 @@ class Codec:
         """
         try:
             return self._result.decode(text)
-        except msgspec.MsgspecError as error:
-            raise DecodeError(
-                f"The stored result does not fit the return type of {self._name}: {_readable(error)}."
-            ) from error
+        except Exception as error:  # also from a `__post_init__` or a validator of the user's
+            raise DecodeError(f"The stored result does not fit the return type of {self._name}: {error}.") from error
 
 
 def _hints(name: str, fn: Callable[..., Any]) -> dict[str, Any]:
@@ -212,7 +237,7 @@ def _hints(name: str, fn: Callable[..., Any]) -> dict[str, Any]:
 
     try:
         return typing.get_type_hints(fn, include_extras=True)
-    except (NameError, TypeError, AttributeError) as error:
+    except (NameError, TypeError, AttributeError, SyntaxError) as error:
         raise ConfigError(
             f"The type hints of {name} cannot be resolved: {error}. Import the names they use at module level, "
             "outside `if TYPE_CHECKING`."
@@ -225,9 +250,39 @@ def _struct(name: str, fields: list[Any]) -> type[msgspec.Struct]:
 
 def _decoder(name: str, kind: Any) -> msgspec.json.Decoder[Any]:
     try:
-        return msgspec.json.Decoder(kind, dec_hook=_decode_other)
+        decoder = msgspec.json.Decoder(kind, dec_hook=_decode_other)
+        unknown = _unknown_types(kind)
     except TypeError as error:
         raise ConfigError(f"A type in the signature of {name} cannot travel as JSON: {error}") from error
+    if unknown:
+        raise ConfigError(
+            f"Types in the signature of {name} cannot travel as JSON: {', '.join(unknown)}. Use JSON types (list for "
+            "what can be iterated), dataclasses, msgspec Structs, pydantic models, datetimes, UUIDs, decimals or bytes."
+        )
+    return decoder
+
+
+def _unknown_types(kind: Any) -> list[str]:
+    """Names of the types below `kind` that no call could ever bring."""
+    from msgspec import inspect as kinds
+
+    found: dict[str, None] = {}
+    seen: set[int] = set()  # a type may contain itself
+    try:
+        todo: list[Any] = [kinds.type_info(kind)]
+    except Exception:  # noqa: BLE001 -- what the decoder takes and this does not know is no reason to refuse it
+        return []
+    while todo:
+        one = todo.pop()
+        if isinstance(one, list | tuple):
+            todo += one
+        elif isinstance(one, kinds.CustomType):
+            if one.cls is not object and not hasattr(one.cls, "model_validate"):
+                found[one.cls.__qualname__] = None
+        elif isinstance(one, kinds.Type | kinds.Field) and id(one) not in seen:
+            seen.add(id(one))
+            todo += [getattr(one, field) for field in one.__struct_fields__ if not field.startswith("default")]
+    return list(found)
 
 
 def _constant(value: Any) -> Callable[[], Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeA
 import msgspec
 
 from tidewheel._handle import JobHandle
-from tidewheel._model.duration import Span, micros
-from tidewheel._model.errors import ConfigError
+from tidewheel._model.duration import LONGEST, Span, micros
+from tidewheel._model.errors import ConfigError, TidewheelError
 from tidewheel._model.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, FIRST_PRIORITY, LAST_PRIORITY, NewJob
-from tidewheel._model.retention import Retention
+from tidewheel._model.retention import Keep, Retention
 from tidewheel._model.retry import RetryPolicy
 from tidewheel._names import check_name
 from tidewheel._serde import Codec, encode
@@ -32,6 +32,7 @@ RunIn: TypeAlias = Literal["loop", "thread", "process"]
 DEAD_LETTER_KIND: Final = "tidewheel.dead_letter"
 DEFAULT_RETRY: Final = RetryPolicy()
 DEFAULT_RETENTION: Final = Retention()
+_DEFAULT_KEEPS: Final = (DEFAULT_RETENTION.completed, DEFAULT_RETENTION.failed)
 
 
 class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -220,10 +221,36 @@ class Configured(Generic[P, R]):
             tags=settings.tags,
             meta=settings.meta,
             options=settings.options,
-            keep_completed=keep.completed.age if keep else None,
-            keep_failed=keep.failed.age if keep else None,
+            keep_completed=_own_time(keep.completed) if keep else None,
+            keep_failed=_own_time(keep.failed) if keep else None,
             on_dead=self._task.app.dead_letter_kind,
         )
+
+
+def new_jobs(prepared: Sequence[Any]) -> list[NewJob]:
+    """What the store is given for prepared jobs.
+
+    Raises:
+        TypeError: something else is among them.
+    """
+    try:
+        return [one.new for one in prepared]
+    except AttributeError:
+        wrong = next(one for one in prepared if not isinstance(one, PreparedJob))
+        if inspect.iscoroutine(wrong):
+            wrong.close()
+        raise TypeError(
+            f"enqueue_many() got {wrong!r}, which is no prepared job. Make them with task.job(...), not task.enqueue(...)."
+        ) from None
+
+
+def _own_time(keep: Keep) -> int | None:
+    """A single job's retention as the store has it: a time, or None where only the rules count."""
+    if keep in _DEFAULT_KEEPS:  # not given: `Retention(completed=...)` says nothing about failed jobs
+        return None
+    if keep.count == 0:
+        return 0
+    return LONGEST if keep.age is None else keep.age
 
 
 def _unique_key(name: str, payload: str, key: str | Literal[True]) -> str:
@@ -239,6 +266,8 @@ def where_to_run(fn: Callable[..., Any], run_in: RunIn | None, name: str) -> Run
         ConfigError: an async function in a thread, a plain one on the loop, or something unknown.
     """
     is_async = inspect.iscoroutinefunction(fn)
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise ConfigError(f"{name} is a generator: nobody would run its body. Return a list, or a plain value.")
     if run_in is None:
         return "loop" if is_async else "thread"
     if run_in not in ("loop", "thread", "process"):
@@ -274,7 +303,7 @@ def changed(
     if not problems and per_job:
         try:
             new.update(_as_job_options(new, max_payload, name))
-        except (ValueError, TypeError, ConfigError) as error:
+        except (ValueError, TypeError, TidewheelError) as error:
             problems.append(f"{name}: {error}")
     if problems:
         raise ConfigError(problems)
@@ -291,7 +320,8 @@ def _as_job_options(new: dict[str, Any], max_payload: int, name: str) -> dict[st
     if "meta" in new:
         more["meta"] = encode(new["meta"], what=f"meta of {name}", limit=max_payload)
     if "retention" in new:
-        if new["retention"].completed.count not in (None, 0) or new["retention"].failed.count not in (None, 0):
+        own = (new["retention"].completed, new["retention"].failed)
+        if any(keep.count not in (None, 0) for keep in own if keep not in _DEFAULT_KEEPS):
             raise ValueError("a single job's retention is a time, not a number of jobs: use keep(age=...) or keep(0).")
         more["own_retention"] = True
     return more
@@ -324,6 +354,7 @@ def _unique(value: Any) -> bool | str:
         return value
     if not isinstance(value, str) or not 1 <= len(value) <= 200:
         raise ValueError(f"{value!r} must be True (by arguments) or a text of 1 to 200 characters.")
+    value.encode()  # a lone surrogate would fail in the store; UnicodeEncodeError is a ValueError
     return value
 
 

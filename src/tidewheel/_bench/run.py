@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tidewheel import JobFilter, JobState
+from tidewheel import ConfigError, JobFilter, JobState
 from tidewheel._bench.tasks import QUEUE, Bench
 
 _ONE_BY_ONE: Final = 3000
@@ -192,7 +192,13 @@ def median(runs: list[Figures]) -> Figures:
 
 
 def main(store: str | None = None, jobs: int = 20_000, repeat: int = 3, *, as_json: bool = False) -> int:
-    """Run the bench `repeat` times and print the medians."""
+    """Run the bench `repeat` times and print the medians.
+
+    Raises:
+        ConfigError: a store that worker processes of their own cannot see.
+    """
+    if store is not None and store.startswith("memory:"):
+        raise ConfigError(f"{store} is seen by one process only; the bench's workers are others. Use sqlite:///bench.db.")
     with tempfile.TemporaryDirectory(prefix="tidewheel-bench-") as folder:
         url = store or f"sqlite:///{Path(folder, 'bench.db')}"
         runs = [asyncio.run(measure(url, jobs, _teller(number, repeat))) for number in range(repeat)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,8 +59,11 @@ def _open(app: App) -> tuple[StoreInfo | None, Problem | None]:
     from tidewheel import Problem, StoreError
 
     file = sqlite_file(app.url)
-    if file is not None and not file.exists() and file.absolute().parent.is_dir():
-        return None, None
+    if file is not None and not file.exists() and (folder := file.absolute().parent).is_dir():
+        if os.access(folder, os.W_OK):
+            return None, None
+        what = f"{file.name} does not exist, and this user may not make it in {folder}."
+        return None, Problem("error", "store", what, "Give the user that runs workers the right to write there.")
 
     async def question() -> StoreInfo:
         async with app:

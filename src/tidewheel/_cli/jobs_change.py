@@ -172,13 +172,16 @@ def _by_filter(
     elif not number:
         say(f"No job matches that {change.verb} applies to.")
     else:
-        say(f"{count(total, 'job')} {change.done}{_asked(change, changed)}.")
+        say(_summary(change, changed))
     return OK
 
 
-def _asked(change: Change, changed: Counter[str]) -> str:
-    running = changed.get("running", 0)
-    return f" ({running:,} running: asked to stop)" if change is CANCEL and running else ""
+def _summary(change: Change, changed: Counter[str]) -> str:
+    """What was done, as in `3 jobs cancelled, 2 running jobs asked to stop.`, for people."""
+    running = changed["running"] if change is CANCEL else 0
+    asked = f"{count(running, 'running job')} asked to stop" if running else ""
+    done = f"{count(sum(changed.values()) - running, 'job')} {change.done}"
+    return (asked if running == sum(changed.values()) and running else f"{done}, {asked}" if running else done) + "."
 
 
 def _narrow(change: Change, where: JobFilter) -> JobFilter:
@@ -211,34 +214,5 @@ async def count_jobs(app: App, where: JobFilter) -> tuple[int, bool]:
 
 
 async def _all_of_them(app: App, change: Change, where: JobFilter) -> Counter[str]:
-    """Change all that match; what was changed, by the state it was in.
-
-    A running job stays running when it is cancelled and would be found by the filter again and again, so
-    those are collected first and then named by id.
-    """
-    import msgspec
-
-    from tidewheel import JobState
-
-    changed: Counter[str] = Counter()
-    waiting = tuple(state for state in where.states if state != "running")
-    if len(waiting) < len(where.states):
-        ids = await _ids(app, msgspec.structs.replace(where, states=(JobState.RUNNING,)))
-        _add(changed, await _act(app, change, ids))
-    if waiting:
-        _add(changed, await _act(app, change, msgspec.structs.replace(where, states=waiting)))
-    return changed
-
-
-async def _ids(app: App, where: JobFilter) -> list[str]:
-    ids: list[str] = []
-    cursor = None
-    while True:
-        page = await app.jobs.list(where, limit=PAGE, cursor=cursor)
-        ids += [row.id for row in page.jobs]
-        if (cursor := page.next) is None:
-            return ids
-
-
-def _add(changed: Counter[str], answers: Sequence[Altered]) -> None:
-    changed.update(str(answer.before) for answer in answers if _applied(answer))
+    """Change all that match; how many, by the state they were in."""
+    return Counter(str(answer.before) for answer in await _act(app, change, where) if _applied(answer))

@@ -48,6 +48,8 @@ def list_jobs(app: str | None, store: str | None, as_json: bool, watch: str | No
         try:
             return await found.jobs.list(where, limit=limit, cursor=cursor)
         except ValueError as error:
+            if cursor is None:
+                raise
             raise click.UsageError(f"{error}") from error
 
     def document(page: Page) -> Any:

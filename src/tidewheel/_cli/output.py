@@ -58,10 +58,15 @@ def say(picture: RenderableType, *, stderr: bool = False) -> None:
     if out.is_terminal:
         out.print(picture)
         return
+    click.echo(drawn(picture, stderr=stderr), err=stderr)
+
+
+def drawn(picture: RenderableType, *, stderr: bool = False) -> str:
+    """The picture as lines. rich pads table cells to the width of their column: noise in a pipe."""
+    out = console(stderr=stderr)
     with out.capture() as capture:
         out.print(picture)
-    # rich pads table cells to the width of their column: noise in a pipe.
-    click.echo("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")), err=stderr)
+    return "\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n"))
 
 
 def interactive() -> bool:

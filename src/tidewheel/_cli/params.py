@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from tidewheel._cli.errors import did_you_mean
+from tidewheel._cli.errors import USAGE, CliError, did_you_mean
 from tidewheel._cli.show import micros
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,7 +64,17 @@ def examples(*lines: str) -> str:
 
 def app_argument(command: F) -> F:
     """The positional APP of commands that run an app's code."""
-    return click.argument("app", envvar="TIDEWHEEL_APP", metavar="APP")(command)
+
+    def named(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
+        if not value:
+            raise CliError(
+                "No app was named.",
+                remedy="Give it as module:attribute, as in shop.jobs:app, or set TIDEWHEEL_APP.",
+                code=USAGE,
+            )
+        return value
+
+    return click.argument("app", envvar="TIDEWHEEL_APP", metavar="APP", required=False, callback=named)(command)
 
 
 def store_options(command: F) -> F:

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tidewheel._cli.output import console, emit
+import click
+
+from tidewheel._cli.output import console, drawn, emit
 from tidewheel._cli.show import SECOND, micros
 
 if TYPE_CHECKING:
@@ -64,10 +66,8 @@ async def _pictures(
         last = ""
         while True:
             found = await ask()
-            with out.capture() as capture:
-                out.print(picture(found))
-            if (made := capture.get()) != last:
-                out.out(made)
+            if (made := drawn(picture(found))) != last:
+                click.echo(made)
                 last = made
             if ended(found):
                 return

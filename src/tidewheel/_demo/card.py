@@ -44,14 +44,13 @@ def print_card(facts: Facts, stream: TextIO) -> None:
         )
     good = not facts.wrong
     console.print(Panel(
-        _body(facts), title=Text("done: nothing lost, nothing done twice" if good else "something is wrong", "bold"),
+        _body(facts), title=Text("done: no job lost, no finished job run again" if good else "something is wrong", "bold"),
         title_align="left", border_style="green" if good else "red", padding=(1, 2),
     ))  # fmt: skip
     # Outside the frame, in lines of their own that are never wrapped: made to be copied.
-    console.print(Text("Output   ", "bold").append(facts.files["output"], "cyan"), soft_wrap=True)
-    console.print(Text("Look on  ", "bold").append(look_further(facts)[0], "cyan"), soft_wrap=True)
-    for line in look_further(facts)[1:]:
-        console.print(Text("         ").append(line, "cyan"), soft_wrap=True)
+    console.print(Text.assemble(("Output   ", "bold"), (facts.files["output"], "cyan")), soft_wrap=True)
+    for number, line in enumerate(look_further(facts)):
+        console.print(Text.assemble(("         " if number else "Look on  ", "bold"), (line, "cyan")), soft_wrap=True)
 
 
 def look_further(facts: Facts) -> list[str]:
@@ -105,7 +104,7 @@ def _figures(facts: Facts) -> list[tuple[str, str, str]]:
         ))  # fmt: skip
         lines.append(
             (
-                "0" if not facts.wrong else "?",
+                str(facts.redone),
                 "done again",
                 f"of {facts.completed_at_kill} that were recorded as completed before the kill",
             )

@@ -14,7 +14,7 @@ from tidewheel._demo.pictures import monogram
 if TYPE_CHECKING:
     from tidewheel._demo.customers import Customer
 
-_DOMAIN = "demo.tidewheel.invalid"
+_DOMAIN = "demo.invalid"  # reserved: no mail server has it
 _SENDER = formataddr(("Tidewheel demo", "hello@example.org"))
 
 
@@ -71,7 +71,7 @@ def compose(letter: Letter, *, job_id: str, attempt: int, written_at: datetime) 
     mail["Message-ID"] = message_id(job_id)
     mail["X-Tidewheel-Attempt"] = str(attempt)
     mail.set_content(letter.text + "\n")
-    picture = f"<monogram.{job_id}@{_DOMAIN}>"
+    picture = f"<monogram.{job_id[-12:]}@{_DOMAIN}>"
     paragraphs = "".join(f"<p>{escape(part)}</p>" for part in letter.text.split("\n\n"))
     mail.add_alternative(
         f'<html><body style="font-family: sans-serif; max-width: 32em">'

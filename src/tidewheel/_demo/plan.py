@@ -20,8 +20,8 @@ SPREAD = 8.0
 """Seconds over which the mails are spread, as a sender does who does not want to be taken for a spammer."""
 MOST_APART = 1.0
 """Seconds between two mails at most."""
-REMINDER_AFTER = 9.0
-"""Seconds until the delayed job is due."""
+REMINDER_AFTER = 4.5
+"""Seconds until the delayed job is due, at least; it comes after the last of the other mails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,8 @@ class Plan:
             jobs.append(tasks.send_welcome.options(id=job_id, tags=tags, delay=delay).job(customer))
         if self.customers:
             job_id = self._id("reminder", self.customers[0].email)
-            jobs.append(tasks.send_reminder.options(id=job_id, tags=tags, delay=REMINDER_AFTER).job(self.customers[0]))
+            due = max(REMINDER_AFTER, len(self.customers) * apart + 1)
+            jobs.append(tasks.send_reminder.options(id=job_id, tags=tags, delay=due).job(self.customers[0]))
         return jobs
 
     def reports(self, done: Iterable[str]) -> list[PreparedJob[Any]]:

@@ -37,6 +37,8 @@ _KILL_FROM, _KILL_BY = 3.0, 9.0
 """Seconds after the first job started: not before, and not later even when the moment is not ideal."""
 _KILL_AT = 0.35
 """The part of the work that should be done before the kill."""
+_HOLD = 3.0
+"""Seconds to wait for a mail on its way, when other jobs are running."""
 _STUCK = 120.0
 """Seconds without any change after which the demo gives up. A single job may take a while, but not so long."""
 _STILL = 3.0
@@ -80,6 +82,7 @@ class Show:
         self.starts = 0
         self.deaths = 0
         self.changed_at = 0.0
+        self.held_at = 0.0
         self.seen_at = 0.0
 
     @property
@@ -190,7 +193,7 @@ class Show:
                     await self.app.enqueue_many(plan.reports(job.id for job in jobs if job.queue != rows.REPORTS))
                 )
                 continue
-            if await self._time_to_kill():
+            if self._time_to_kill():
                 await self._kill_worker(plan, screen)
             await asyncio.sleep(max(_LOOK_EVERY, 5 * took))  # thousands of rows: look less often, not all the time
         await self._dead_letters_written()
@@ -241,27 +244,28 @@ class Show:
         self.say(f"worker {worker.number} died (exit code {worker.exit_code}); the next one starts", moods.BAD)
         self._start_worker()
 
-    async def _time_to_kill(self) -> bool:
-        """In the middle of the work, and with a mail on its way if that can be had."""
-        if not self.wishes.kill or self.kill is not None or self.first_job is None or self.worker is None:
+    def _time_to_kill(self) -> bool:
+        """In the middle of the work, and, as long as there are mails, with one on its way."""
+        if not self.wishes.kill or self.kill is not None or self.first_job is None:
             return False
         since = self.seconds - self.first_job
-        if since < _KILL_FROM or not self.board.running:
-            return False
         work = [group for group in self.board.groups.values() if group.name != rows.REPORTS]
         done = sum(group.done for group in work) / max(1, sum(group.planned for group in work))
-        if since < _KILL_BY and done < _KILL_AT:
+        if since < _KILL_FROM or (since < _KILL_BY and done < _KILL_AT):
             return False
-        for _ in range(100):  # the server has the mail, and its sender does not know it yet
-            if self.sink.in_flight:
-                break
-            await asyncio.sleep(0.01)
-        return True
+        if not self.sink.holding:
+            self.sink.holding = True  # the next mail arrives, and its sender does not hear of it
+            self.held_at = self.seconds
+        if self.sink.in_flight:
+            return True
+        mails_left = any(job.queue == rows.MAILS for job in self.board.live)
+        return bool(self.board.running) and (not mails_left or self.seconds - self.held_at > _HOLD)
 
     async def _kill_worker(self, plan: Plan, screen: Screen) -> None:
         assert self.worker is not None  # noqa: S101 - asked by the caller
         killed = self.worker
         killed.kill()
+        self.sink.holding = False
         jobs = await self._look(plan)
         self.kill = KillNote.of(jobs, at=time.time_ns() // 1000, after=self.seconds)
         self.kill.write(self.folder.kill_note)

@@ -22,6 +22,8 @@ ANSWER_AFTER = 0.25
 """Seconds between keeping a mail and saying so. Real servers take their time; here it makes sure that a killed
 worker leaves mails behind that arrived without its knowing."""
 
+_HOLD_STEP, _HOLD_STEPS = 0.02, 250
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -51,6 +53,8 @@ class MailSink:
         self.deliveries: list[Delivery] = read_ledger(ledger)
         self.in_flight = 0
         """Mails kept whose sender has not been told yet."""
+        self.holding = False
+        """Senders are kept waiting, for a while: whoever sends a mail now is still at it when the worker is killed."""
         self.failure: OSError | None = None
         """Why a mail could not be written; the sender is asked to come back later."""
         self.port = 0
@@ -88,6 +92,10 @@ class MailSink:
         try:
             self._keep(job_of(str(mail["Message-ID"])), ", ".join(envelope.rcpt_tos), data)
             await asyncio.sleep(self._answer_after)
+            for _ in range(_HOLD_STEPS):
+                if not self.holding:
+                    break
+                await asyncio.sleep(_HOLD_STEP)
         except OSError as error:
             self.failure = error
             return "452 4.3.1 The mail cannot be written now"

@@ -55,6 +55,8 @@ class Facts:
     """Seconds from the start to the kill; None when no worker was killed on purpose."""
     running_at_kill: int
     completed_at_kill: int
+    redone: int
+    """Of these, jobs that were run again: there must be none."""
     known: int
     """Jobs that an earlier, interrupted run had enqueued already."""
     seconds: float
@@ -104,6 +106,7 @@ def gather(
         killed_after=None if kill is None else kill.after,
         running_at_kill=0 if kill is None else len(kill.running),
         completed_at_kill=0 if kill is None else len(kill.completed),
+        redone=0 if kill is None else sum(kill.completed.get(job.id, job.epoch) != job.epoch for job in jobs),
         known=known,
         seconds=seconds,
         files={
@@ -189,7 +192,7 @@ def as_json(facts: Facts) -> dict[str, Any]:
         "delayed": {"jobs": facts.delayed, "late_ms": facts.late_ms},
         "kill": None if facts.killed_after is None else {
             "after_s": round(facts.killed_after, 2), "running": facts.running_at_kill,
-            "completed": facts.completed_at_kill,
+            "completed": facts.completed_at_kill, "redone": facts.redone,
         },
         "known_from_earlier_run": facts.known,
         "seconds": round(facts.seconds, 2),

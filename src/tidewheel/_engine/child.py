@@ -16,7 +16,7 @@ from typing import Any
 from tidewheel._context import JobContext, current
 from tidewheel._engine.runner import describe
 from tidewheel._env import wall_clock
-from tidewheel._model.job import Claimed
+from tidewheel._model.job import Claimed, Lease, LogLine
 from tidewheel._serde import Codec
 from tidewheel._task import Task
 
@@ -39,7 +39,8 @@ class _Channel:
         self._send = threading.Lock()
         self._arrived = threading.Semaphore(0)
         self._request: Any = None
-        self.context: JobContext | None = None
+        self._stop: tuple[Lease, str] | None = None
+        self._context: JobContext | None = None
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -52,12 +53,24 @@ class _Channel:
             if message[0] == "run":
                 self._request = message[1:]
                 self._arrived.release()
-            elif self.context is not None:
-                self.context.stop(message[1])
+            else:
+                self._stop = (Lease(*message[1]), message[2])
+                self._pass_stop_on()
 
     def next_run(self) -> Any:
         self._arrived.acquire()
         return self._request
+
+    def attend(self, context: JobContext | None) -> None:
+        """Who is told to wind up from now on, also when that was said before."""
+        self._context = context
+        self._pass_stop_on()
+
+    def _pass_stop_on(self) -> None:
+        context, stop = self._context, self._stop
+        # By its lease: a wish that comes too late must not hit the next job.
+        if context is not None and stop is not None and stop[0] == (context.id, context.epoch):
+            context.stop(stop[1])
 
     def say(self, *message: Any) -> None:
         with self._send:
@@ -71,6 +84,9 @@ class _ChildContext(JobContext):
         super().__init__(claimed, wall_clock, self._tell)
         self._say = say
 
+    def _pass_on(self, line: LogLine) -> None:
+        """The parent's logging is set up, this process's may not be."""
+
     def _tell(self) -> None:
         progress, lines = self.take_news()
         if progress is not None:
@@ -81,20 +97,30 @@ class _ChildContext(JobContext):
 
 def _run(channel: _Channel, module: str, qualname: str, claimed: Claimed, max_payload: int) -> None:
     context = _ChildContext(claimed, channel.say)
-    channel.context = context
+    channel.attend(context)
     token = current.set(context)
     try:
         fn = _load(module, qualname)
         codec = fn.codec if isinstance(fn, Task) else Codec(claimed.kind, fn, max_payload)
         args, kwargs = codec.decode_call(claimed.args)
         result = (fn.fn if isinstance(fn, Task) else fn)(*args, **kwargs)
-        channel.say("done", codec.encode_result(result))
+        answer = codec.encode_result(result)
+        _flush()
+        channel.say("done", answer)
     except BaseException as error:  # noqa: BLE001 -- the parent's runner judges it
         info = describe(error)
+        _flush()
         channel.say("error", info.type, info.message, info.traceback, _pickled(error))
     finally:
-        channel.context = None
+        channel.attend(None)
         current.reset(token)
+
+
+def _flush() -> None:
+    """Children are killed in the end, with what is in their buffers."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
 
 
 def _load(module: str, qualname: str) -> Any:

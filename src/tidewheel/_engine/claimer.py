@@ -13,6 +13,7 @@ from random import Random
 
 from tidewheel._engine.patience import Patience
 from tidewheel._engine.settler import Settler
+from tidewheel._model.errors import StoreError
 from tidewheel._model.job import Claimed
 from tidewheel._model.worker import Want
 from tidewheel._store.base import Store
@@ -49,7 +50,7 @@ class Claimer:
         self._poll = poll / 1_000_000
         self._start = start
         self._wake = asyncio.Event()
-        self._stopping = False
+        self._stopped = asyncio.Event()
         self.idle = False
         """True after a claim that found nothing, until the next hint."""
 
@@ -65,46 +66,55 @@ class Claimer:
 
     def stop(self) -> None:
         """Claim no more; `run` returns."""
-        self._stopping = True
+        self._stopped.set()
         self._wake.set()
 
     async def run(self) -> None:
         """Claim until stopped."""
-        while not self._stopping:
+        while not self._stopped.is_set():
             self._wake.clear()
             if self._settler.full:
-                await self._settler.caught_up()
-            wanted = self.free
-            found = await self.run_once() if wanted > 0 else 0
-            if found == 0 and not self._stopping:
+                await self._catch_up()
+                continue
+            try:
+                found = await self.run_once() if self.free > 0 else 0
+            except StoreError as error:
+                if error.retriable and self._stopped.is_set():
+                    return  # the store was away when we were told to stop: nothing was claimed
+                raise
+            if found == 0 and not self._stopped.is_set():
                 await self._rest()
 
     async def run_once(self) -> int:
         """One claim; gives the number of jobs started."""
-        wants = self._wants()
+        queues, count = self._queues, len(self._queues)
+        if count > 1:
+            first = self._random.randrange(count)
+            queues = (*queues[first:], *queues[:first])
+        claimed: list[Claimed] = []
+        while queues and not claimed and not self._stopped.is_set():
+            slots = min(self.free, self._most)
+            claimed = await self._claim(_shared(slots, queues))
+            queues = queues[slots:]  # fewer slots than queues: those that could not be asked yet
+        self.idle = not claimed
+        return len(claimed)
+
+    async def _claim(self, wants: list[Want]) -> list[Claimed]:
         claimed = await self._patience.insist(
             lambda: self._store.claim(wants, kinds=self._kinds, worker=self._worker, lease=self._lease),
-            lambda: self._stopping,
+            self._stopped.is_set,
         )
         for job in claimed:
             self.free -= 1
             self._start(job)
-        self.idle = not claimed
-        return len(claimed)
+        return claimed
 
-    def _wants(self) -> list[Want]:
-        """The free slots, shared out among the queues; the rest goes to one queue, another each time."""
-        slots, count = min(self.free, self._most), len(self._queues)
-        if count == 1:
-            return [Want(self._queues[0], slots)]
-        share, rest = divmod(slots, count)
-        lucky = self._random.randrange(count)
-        wants = []
-        for index, queue in enumerate(self._queues):
-            part = share + (rest if index == lucky else 0)
-            if part:
-                wants.append(Want(queue, part))
-        return wants
+    async def _catch_up(self) -> None:
+        """Wait until the settler has caught up, or for the end: with the store away it may not come before."""
+        waits = [asyncio.ensure_future(self._settler.caught_up()), asyncio.ensure_future(self._stopped.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
     async def _rest(self) -> None:
         try:
@@ -112,3 +122,10 @@ class Claimer:
                 await self._wake.wait()
         except TimeoutError:
             pass
+
+
+def _shared(slots: int, queues: Sequence[str]) -> list[Want]:
+    """The slots, shared out among the queues; what does not divide goes to the first ones."""
+    share, rest = divmod(slots, len(queues))
+    parts = (share + (index < rest) for index in range(len(queues)))
+    return [Want(queue, part) for queue, part in zip(queues, parts, strict=True) if part]

@@ -53,6 +53,7 @@ class ThreadExecutor:
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self._idle: deque[_HandlerThread] = deque()
+        self._closed = False
 
     async def call(self, attempt: Attempt) -> str:
         """See `Executor.call`."""
@@ -66,7 +67,10 @@ class ThreadExecutor:
             return attempt.task.codec.encode_result(value)
 
         def done(value: str | None, error: BaseException | None) -> None:
-            self._idle.append(thread)
+            if self._closed:
+                thread.end()
+            else:
+                self._idle.append(thread)
             if future.done():
                 return
             if error is not None:
@@ -79,7 +83,8 @@ class ThreadExecutor:
         return await future
 
     def close(self) -> None:
-        """End the idle threads; busy ones are abandoned."""
+        """End the idle threads; busy ones are abandoned, and end when they come back."""
+        self._closed = True
         while self._idle:
             self._idle.pop().end()
 

@@ -76,6 +76,7 @@ class Keeper:
         self._stopping = True
         self.hurry()
         await asyncio.to_thread(self._thread.join)
+        self.failed.cancel()
 
     def news(self) -> None:
         """A handler has something to say; any thread may call this, often."""
@@ -103,12 +104,13 @@ class Keeper:
                 await self._rest()
                 if not self._stopping:
                     await self._beat_all(store)
-        except BaseException as error:
-            self._failure = error
-            if self._ready.is_set():
+        except BaseException as error:  # noqa: BLE001 -- reported where somebody can do something about it
+            if not self._stopping:
+                self._failure = error
+            if self._ready.is_set() and not self._stopping:
                 _log.critical("The keeper stopped (%r): leases are not extended any more.", error)
-                self._main.call_soon_threadsafe(self._report, error)
-            raise
+                with contextlib.suppress(RuntimeError):  # the loop is closed
+                    self._main.call_soon_threadsafe(self._report, error)
         finally:
             self._ready.set()
             lag.cancel()
@@ -153,13 +155,19 @@ class Keeper:
         while True:
             answered = threading.Event()
             asked = time.monotonic()
-            self._main.call_soon_threadsafe(answered.set)
-            await asyncio.sleep(_LAG)
-            if not answered.is_set():
-                name = self._blocking()
-                await asyncio.to_thread(answered.wait)
-                lag = time.monotonic() - asked
-                self._main.call_soon_threadsafe(self._lagging, lag, name)
+            try:
+                self._main.call_soon_threadsafe(answered.set)
+                await asyncio.sleep(_LAG)
+                if not answered.is_set():
+                    name = self._blocking()
+                    while not answered.is_set() and not self._main.is_closed():
+                        await asyncio.to_thread(answered.wait, _LAG)
+                    lag = time.monotonic() - asked
+                    self._main.call_soon_threadsafe(self._lagging, lag, name)
+            except RuntimeError:  # the loop was closed under us: nobody is left who could end these jobs, so let go
+                self._stopping = True
+                self.hurry()
+                return
 
     def _blocking(self) -> str:
         """The task that holds the event loop right now."""

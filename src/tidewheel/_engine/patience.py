@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from random import Random
 from typing import Final, TypeVar
 
@@ -18,7 +20,7 @@ _log: Final = logging.getLogger("tidewheel")
 
 
 class Patience:
-    """Repeats a store call while the store is away, says so once, and once when it is back.
+    """Repeats a store call while the store is away, says so once, and once when it is back for everybody.
 
     Pauses grow from 50 ms to 2 s and are jittered, so that workers do not come back in step.
     """
@@ -26,7 +28,10 @@ class Patience:
     def __init__(self, random: Random, telemetry: Telemetry) -> None:
         self._random = random
         self._telemetry = telemetry
-        self._away = False
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        """Calls that wait for the store. The keeper's thread has some, too."""
 
     async def insist(self, call: Callable[[], Awaitable[T]], give_up: Callable[[], bool] = lambda: False) -> T:
         """The answer of `call`, repeated until it has one, or until `give_up()` says so.
@@ -34,22 +39,43 @@ class Patience:
         Raises:
             StoreError: the error that cannot pass by waiting, or the last one when given up.
         """
-        pause = _FIRST
-        while True:
-            try:
-                answer = await call()
-            except StoreError as error:
-                if not error.retriable or give_up():
-                    raise
-                if not self._away:
-                    self._away = True
-                    _log.warning("The store is away; trying again until it is back. %s", error)
-                    self._telemetry.emit("store.unavailable", error=str(error))
-                await asyncio.sleep(pause * self._random.uniform(0.5, 1.5))
-                pause = min(pause * 2, _LONGEST)
-            else:
-                if self._away:
-                    self._away = False
-                    _log.info("The store is back.")
-                    self._telemetry.emit("store.back")
-                return answer
+        pause, waiting, back = _FIRST, False, False
+        try:
+            while True:
+                try:
+                    answer = await call()
+                except StoreError as error:
+                    if not error.retriable or give_up():
+                        raise
+                    if not waiting:
+                        waiting = True
+                        self._waits(error)
+                    await asyncio.sleep(pause * self._random.uniform(0.5, 1.5))
+                    pause = min(pause * 2, _LONGEST)
+                else:
+                    back = True
+                    return answer
+        finally:
+            if waiting:
+                self._waits_no_more(back=back)
+
+    def _waits(self, error: StoreError) -> None:
+        with self._lock:
+            self._waiting += 1
+            first = self._waiting == 1
+        if first:
+            _log.warning("The store is away; trying again until it is back. %s", error)
+            self._tell("store.unavailable", error=str(error))
+
+    def _waits_no_more(self, *, back: bool) -> None:
+        with self._lock:
+            self._waiting -= 1
+            last = self._waiting == 0
+        if last and back:
+            _log.info("The store is back.")
+            self._tell("store.back")
+
+    def _tell(self, name: str, **data: str) -> None:
+        """Listeners are called in the worker's loop, whoever noticed it."""
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(lambda: self._telemetry.emit(name, **data))

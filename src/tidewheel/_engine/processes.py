@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tidewheel._engine.attempt import Attempt
 from tidewheel._engine.child import child_main
 from tidewheel._engine.runner import RemoteError
-from tidewheel._model.job import ErrorInfo, LogLine
+from tidewheel._model.error_class import loaded_class
+from tidewheel._model.job import ErrorInfo, Lease, LogLine
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -39,13 +40,13 @@ class ProcessExecutor:
         self.slots = slots
         self._idle: deque[_Child] = deque()
         self._all: set[_Child] = set()
+        self._closed = False
 
     async def call(self, attempt: Attempt) -> str:
         """See `Executor.call`."""
         child = await self._child()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[str] = loop.create_future()
-        attempt.context.on_stop(lambda: child.wind_up(attempt.context.stop_reason))
         child.start(attempt, future, loop)
         try:
             answer = await future
@@ -67,9 +68,23 @@ class ProcessExecutor:
             if child.alive():
                 return child
             self._drop(child)
-        child = await asyncio.to_thread(_Child)
+        spawning = asyncio.ensure_future(asyncio.to_thread(_Child))
+        try:
+            child = await asyncio.shield(spawning)
+        except asyncio.CancelledError:
+            spawning.add_done_callback(self._keep)  # it comes all the same
+            raise
         self._all.add(child)
         return child
+
+    def _keep(self, spawning: asyncio.Future[_Child]) -> None:
+        if not spawning.cancelled() and spawning.exception() is None:
+            child = spawning.result()
+            if self._closed:
+                child.kill()
+            else:
+                self._all.add(child)
+                self._idle.append(child)
 
     def _drop(self, child: _Child) -> None:
         self._all.discard(child)
@@ -77,6 +92,7 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """Kill the children; none of them runs a job any more, or its job was given up."""
+        self._closed = True
         for child in tuple(self._all):
             self._drop(child)
         self._idle.clear()
@@ -103,11 +119,11 @@ class _Child:
         # Reaping may take a moment; the loop must not wait for it.
         threading.Thread(target=self._process.join, daemon=True).start()
 
-    def wind_up(self, reason: str) -> None:
-        """Pass on the wish to wind up; a child that has no handler any more ignores it."""
+    def wind_up(self, lease: Lease, reason: str) -> None:
+        """Pass on the wish to wind up; a child that has this job no more ignores it."""
         try:
             with self._send:
-                self._pipe.send(("stop", reason))
+                self._pipe.send(("stop", tuple(lease), reason))
         except (OSError, ValueError):
             pass  # it is gone
 
@@ -123,9 +139,11 @@ class _Child:
         try:
             with self._send:
                 pipe.send(("run", task.fn.__module__, task.fn.__qualname__, _as_row(claimed), task.app.max_payload))
+            # Not earlier: whoever says stop must not wait for a child that is slow to take a long message.
+            attempt.context.on_stop(lambda: self.wind_up(claimed.lease, attempt.context.stop_reason))
             while answer is None:
                 answer = self._hear(pipe, attempt)
-        except (EOFError, OSError):
+        except Exception:  # noqa: BLE001 -- mostly EOFError; whatever it is, nobody else answers this attempt
             self._process.join(1)
             answer = ProcessDied(
                 f"The child process of {claimed.kind} ended with exit code {self._process.exitcode} "
@@ -155,7 +173,11 @@ def _as_row(claimed: Any) -> tuple[Any, ...]:
 def _resolve(future: asyncio.Future[str], answer: Any) -> None:
     if future.done():
         return
-    if isinstance(answer, BaseException):
+    if isinstance(answer, StopIteration):  # no future takes one
+        failure = RuntimeError(repr(answer))
+        failure.__cause__ = answer.__cause__
+        future.set_exception(failure)
+    elif isinstance(answer, BaseException):
         future.set_exception(answer)
     else:
         future.set_result(answer)
@@ -170,17 +192,22 @@ def _rebuilt(info: ErrorInfo, pickled: bytes | None) -> BaseException:
         except Exception as broken:  # noqa: BLE001 -- a class that does not unpickle
             _log.debug("An error of a child process could not be rebuilt: %r", broken)
     if not isinstance(error, Exception):
-        return RemoteError(info)
-    error.__cause__ = RemoteTraceback(info.traceback)
+        error = _stand_in(info)
+    error.__cause__ = RemoteError(info)
     return error
 
 
-class RemoteTraceback(Exception):
-    """Carries the stack of a child process into the parent's."""
+def _stand_in(info: ErrorInfo) -> Exception:
+    """An exception for which retry rules hold as for the child's.
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        super().__init__(text)
-
-    def __str__(self) -> str:
-        return f"\n{self.text}"
+    Many classes pickle and do not come back: all whose `__init__` takes several arguments.
+    """
+    cls = loaded_class(info.type)
+    if isinstance(cls, type) and issubclass(cls, Exception):
+        try:
+            return cls.__new__(cls, info.message)
+        except Exception as broken:  # noqa: BLE001 -- a __new__ of its own
+            _log.debug("No %s could be made: %r", info.type, broken)
+    module, _, name = info.type.rpartition(".")
+    named: type[Exception] = type(name, (Exception,), {"__module__": module or "builtins"})
+    return named(info.message)

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from tidewheel._context import current
+from tidewheel._context import SOFT_TIMEOUT, Stopped, current
 from tidewheel._engine.attempt import Attempt
 from tidewheel._model.duration import human
 from tidewheel._model.error_class import qualified_name
@@ -24,10 +24,12 @@ from tidewheel._model.errors import Cancel, DecodeError, EncodeError, LeaseLost,
 from tidewheel._model.job import ErrorInfo
 from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, Released, RetryLater, Snoozed
 from tidewheel._model.retry import RetryIn, RetryPolicy
+from tidewheel._serde import storable
 from tidewheel._task import JobOptions, TaskSettings
 
 _log: Final = logging.getLogger("tidewheel")
 _STACK: Final = 16_384
+_HAND_BACK: Final = ("shutdown", "lease lost")
 _options: Final = msgspec.json.Decoder(JobOptions)
 
 Call: TypeAlias = Callable[[Attempt], Awaitable[str]]
@@ -35,19 +37,22 @@ Call: TypeAlias = Callable[[Attempt], Awaitable[str]]
 
 
 class RemoteError(Exception):
-    """An error of a child process whose class this process cannot rebuild; known by its name."""
+    """An error of a child process: as the cause of one that could be rebuilt, or in place of one that could not."""
 
     def __init__(self, info: ErrorInfo) -> None:
         self.info = info
         super().__init__(info.message)
+        self.add_note(info.traceback)
 
 
 class Runner:
     """Turns attempts into outcomes."""
 
-    def __init__(self, clock: Callable[[], int], random: Random) -> None:
+    def __init__(self, clock: Callable[[], int], random: Random, interrupt: Callable[[Attempt, str], None]) -> None:
         self._clock = clock
         self._random = random
+        self._interrupt = interrupt
+        """Ends an attempt, and gives it up when it does not end."""
 
     async def run(self, attempt: Attempt, call: Call) -> Outcome:
         """One attempt. Never raises; cancelling the calling task interrupts the handler."""
@@ -56,19 +61,22 @@ class Runner:
         try:
             policy, timeout, soft_timeout = self._settings(attempt)
             if timeout is not None or soft_timeout is not None:
-                timers = _start_timers(attempt, timeout, soft_timeout)
+                timers = self._start_timers(attempt, timeout, soft_timeout)
             current.set(attempt.context)
             return Complete(await call(attempt))
         except asyncio.CancelledError as error:
             return self._interrupted(attempt, error, policy)
         except Snooze as signal:
             return Snoozed(signal.after)
+        except Stopped as error:
+            return self._interrupted(attempt, error, policy)
         except Cancel as signal:
-            return Cancelled(signal.reason)
+            return Cancelled(storable(str(signal.reason)))
         except (DecodeError, EncodeError) as error:
             return Discarded(describe(error))  # trying again cannot help
-        except LeaseLost:
-            return Released("lease lost")
+        except LeaseLost as error:
+            # Somebody else's, raised as if it were ours, would be handed back for ever.
+            return Released("lease lost") if attempt.context.lost else self._failed(attempt, error, policy)
         except BaseException as error:  # noqa: BLE001 -- SystemExit and the like of a handler end its job, not us
             return self._failed(attempt, error, policy)
         finally:
@@ -83,6 +91,17 @@ class Runner:
             return Discarded(describe(error))
         return self._interrupted(attempt, TimeoutError("the handler ignored its interruption"), policy)
 
+    def _start_timers(
+        self, attempt: Attempt, timeout: int | None, soft_timeout: int | None
+    ) -> list[asyncio.TimerHandle]:
+        loop = asyncio.get_running_loop()
+        timers = []
+        if timeout is not None:
+            timers.append(loop.call_later(timeout / 1_000_000, self._interrupt, attempt, "timeout"))
+        if soft_timeout is not None:
+            timers.append(loop.call_later(soft_timeout / 1_000_000, attempt.context.stop, SOFT_TIMEOUT))
+        return timers
+
     def _settings(self, attempt: Attempt) -> tuple[RetryPolicy, int | None, int | None]:
         settings = attempt.task.settings
         if attempt.claimed.options is not None:
@@ -93,19 +112,23 @@ class Runner:
         reason = attempt.context.stop_reason
         if reason == "cancel":
             return Cancelled("cancelled on request")
-        if reason in ("shutdown", "lease lost"):
+        if reason in _HAND_BACK:
             return Released(reason)
-        if reason == "timeout":
-            over = TimeoutError("the attempt took longer than its timeout")
+        if reason == "timeout" or (reason == SOFT_TIMEOUT and isinstance(error, Stopped)):
+            which = "timeout" if reason == "timeout" else "soft timeout"
+            over = TimeoutError(f"the attempt took longer than its {which}")
             over.__cause__ = error
             return self._failed(attempt, over, policy)
         # The handler raised it by itself, or something it awaited was cancelled.
         return self._failed(attempt, error, policy)
 
     def _failed(self, attempt: Attempt, error: BaseException, policy: RetryPolicy) -> Outcome:
-        claimed = attempt.claimed
-        if attempt.context.stop_reason == "cancel":
-            return Cancelled(f"cancelled on request; it ended with {qualified_name(type(error))}: {error}")
+        claimed, reason = attempt.claimed, attempt.context.stop_reason
+        info = describe(error)
+        if reason == "cancel":
+            return Cancelled(f"cancelled on request; it ended with {info.type}: {info.message}")
+        if reason in _HAND_BACK:
+            return Released(reason)  # it did not fail: it was interrupted, whatever it made of that
         decision = policy.decide(
             claimed.attempt,
             error,
@@ -113,7 +136,6 @@ class Runner:
             self._random,
             attempts=claimed.max_attempts,
         )
-        info = describe(error)
         if isinstance(decision, RetryIn):
             if not isinstance(error, Retry):
                 _log.warning(
@@ -142,30 +164,19 @@ def _overridden(text: str, settings: TaskSettings) -> tuple[RetryPolicy, int | N
     )
 
 
-def _start_timers(attempt: Attempt, timeout: int | None, soft_timeout: int | None) -> list[asyncio.TimerHandle]:
-    loop = asyncio.get_running_loop()
-    timers = []
-    if timeout is not None:
-        timers.append(loop.call_later(timeout / 1_000_000, _time_out, attempt))
-    if soft_timeout is not None:
-        timers.append(loop.call_later(soft_timeout / 1_000_000, attempt.context.stop, "soft timeout"))
-    return timers
-
-
-def _time_out(attempt: Attempt) -> None:
-    attempt.context.stop_reason = "timeout"  # goes before a soft timeout that was told earlier
-    attempt.interrupt("timeout")
-
-
 def describe(error: BaseException) -> ErrorInfo:
     """An exception as text, with the newest part of its stack."""
-    if isinstance(error, RemoteError):
-        return error.info
+    remote = error if isinstance(error, RemoteError) else error.__cause__
+    if isinstance(remote, RemoteError):
+        return remote.info
     try:
-        message = str(error)
-    except Exception as broken:  # noqa: BLE001 -- a user's __str__
-        message = f"<its message could not be made: {broken!r}>"
-    stack = "".join(traceback.format_exception(error))
+        message = storable(str(error))
+    except BaseException as broken:  # noqa: BLE001 -- a user's __str__
+        message = f"<its message could not be made: {type(broken).__name__}>"
+    try:
+        stack = storable("".join(traceback.format_exception(error)))
+    except BaseException as broken:  # noqa: BLE001 -- a user's __cause__, __notes__ and so on
+        stack = f"<its stack could not be made: {type(broken).__name__}>"
     if len(stack) > _STACK:
         stack = f"... {len(stack) - _STACK} characters cut ...\n{stack[-_STACK:]}"
     return ErrorInfo(qualified_name(type(error)), message[:_STACK], stack)

@@ -43,12 +43,14 @@ class Sweeper:
 
     async def run(self) -> None:
         """Sweep until cancelled."""
-        regular = True
+        regular, prune = True, True
         while True:
             self._wake.clear()
-            report = await self.run_once(prune=regular and self._regular % _PRUNE_EVERY == 0)
+            report = await self.run_once(prune=prune)
             self._regular += regular
             regular = await self._rest(report)
+            # Pruning goes on for as long as there is more, or it would fall behind a worker that is busy.
+            prune = (prune and report.more) or (regular and self._regular % _PRUNE_EVERY == 0)
 
     async def run_once(self, *, prune: bool) -> SweepReport:
         """One sweep, with or without pruning by rule."""

@@ -15,19 +15,21 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from tidewheel._config import WorkerOptions
+from tidewheel._context import SOFT_TIMEOUT
 from tidewheel._engine.attempt import Attempt
 from tidewheel._engine.claimer import Claimer
 from tidewheel._engine.executors import Executor, LoopExecutor, ThreadExecutor
 from tidewheel._engine.keeper import Keeper
 from tidewheel._engine.listener import Listener
+from tidewheel._engine.memory import resident
 from tidewheel._engine.patience import Patience
 from tidewheel._engine.runner import Runner
+from tidewheel._engine.services import raised, services
 from tidewheel._engine.settler import Settler
 from tidewheel._engine.sweeper import Sweeper
 from tidewheel._model.duration import human
@@ -72,34 +74,40 @@ class Worker:
         if self._loop is None:
             self._note_stop(reason)
         else:
-            self._loop.call_soon_threadsafe(self._note_stop, reason)
+            with suppress(RuntimeError):  # the loop is closed: it has stopped long ago
+                self._loop.call_soon_threadsafe(self._note_stop, reason)
 
     def _note_stop(self, reason: str) -> None:
         if not self._stop.is_set():
             self._reason = reason
             self._stop.set()
-        elif reason != "recycle":
+        elif reason not in ("recycle", "drained"):
             self._hurry.set()
 
     async def run(self) -> str:
         """Work until stopped. Gives the reason: "stop", "SIGTERM", "SIGINT", "drained" or "recycle".
 
         Raises:
-            ConfigError: the app has nothing to work on.
+            ConfigError: the app has nothing to work on, or tasks that cannot work; all problems at once.
             StoreError: the store cannot be used at all.
+            RuntimeError: it ran before; make another one.
         """
+        if self._loop is not None:
+            raise RuntimeError("A worker runs once. Make another one: app.worker(...).")
         app = self.app
         tasks = dict(app.tasks)
         if not tasks:
             raise ConfigError("The app has no tasks, so a worker has nothing to do. Put @app.task on one.")
-        for task in tasks.values():
-            task.codec  # noqa: B018 -- a signature that cannot travel is found now, not at the first job
+        if problems := [one for one in app.check() if one.level == "error"]:
+            raise ConfigError([f"{one.where}: {one.message} {one.remedy}" for one in problems])
         store = await app.opened()
         self._loop = asyncio.get_running_loop()
         self._started_at = app.env.clock()
         self._patience = Patience(app.env.random, app.telemetry)
-        self._runner = Runner(app.env.clock, app.env.random)
-        self._settler = Settler(store, self._patience, self.options.lease, self._stale)
+        self._runner = Runner(app.env.clock, app.env.random, self._interrupt)
+        self._settler = Settler(
+            store, self._patience, self.options.lease, stale=self._stale, hurried=self._hurry.is_set
+        )
         settling = asyncio.create_task(self._settler.run(), name="tidewheel settler")
         # The store's thread needs the interpreter lock for moments only; at the default of 5 ms a busy event loop
         # would make it wait as long for each of them.
@@ -119,7 +127,7 @@ class Worker:
         tasks, options = self.app.tasks, self.options
         self._keeper = Keeper(
             store,
-            Patience(self.app.env.random, self.app.telemetry),
+            self._patience,
             info=self._info,
             attempts=lambda: list(self._attempts.values()),
             told=self._told,
@@ -134,16 +142,21 @@ class Worker:
                 executors[where] = make()
                 self._claimers.append(self._claimer(store, executors[where], kinds))
         listener = Listener(
-            store, {Wakeup.WORK: self._wake_claimers, Wakeup.DUE: sweeper.wake, Wakeup.CONTROL: self._keeper.hurry}
+            store,
+            self.app.env.random,
+            {Wakeup.WORK: self._wake_claimers, Wakeup.DUE: sweeper.wake, Wakeup.CONTROL: self._keeper.hurry},
         )
         await self._keeper.start()
         try:
-            async with _services(sweeper.run(), listener.run(), self._watch(store), _raised(self._keeper.failed)):
+            async with services(sweeper.run(), listener.run(), self._watch(store), raised(self._keeper.failed)):
                 with self._signals():
                     self.app.telemetry.emit("worker.started", worker=self.id)
                     _log.info("Worker %s started: %s.", self.id, ", ".join(self.queues))
-                    await self._claim_until_stopped()
-                    await self._drain()
+                    try:
+                        await self._claim_until_stopped()
+                        await self._drain()
+                    finally:  # also when something failed, or the host program cancels us
+                        await self._hand_back()
         finally:
             await self._keeper.stop()
             for executor in executors.values():
@@ -233,8 +246,9 @@ class Worker:
             self._note_stop("recycle")
 
     def _interrupt(self, attempt: Attempt, reason: str) -> None:
-        attempt.interrupt(reason)
-        asyncio.get_running_loop().call_later(_ABANDON, self._abandon, attempt)
+        if not attempt.settled:
+            attempt.interrupt(reason)
+            asyncio.get_running_loop().call_later(_ABANDON, self._abandon, attempt)
 
     def _abandon(self, attempt: Attempt) -> None:
         if not attempt.settled:
@@ -251,7 +265,7 @@ class Worker:
         if answer is BeatAnswer.LOST:
             attempt.context.lost = True
             self._interrupt(attempt, "lease lost")
-        elif not attempt.context.stop_reason:
+        elif attempt.context.stop_reason in ("", SOFT_TIMEOUT):
             if attempt.task.run_in == "thread":
                 attempt.context.stop("cancel")  # a thread can only be asked
             elif attempt.task.run_in == "process":
@@ -281,38 +295,52 @@ class Worker:
             claimer.wake()
 
     async def _claim_until_stopped(self) -> None:
-        async with asyncio.TaskGroup() as claiming:
-            for claimer in self._claimers:
-                claiming.create_task(claimer.run())
-            await self._stop.wait()
+        claiming = [asyncio.create_task(claimer.run(), name="tidewheel claimer") for claimer in self._claimers]
+        stop = asyncio.create_task(self._stop.wait())
+        try:  # a claimer ends by itself only when it fails
+            await asyncio.wait([stop, *claiming], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
             for claimer in self._claimers:
                 claimer.stop()
+            await asyncio.wait(claiming)  # not cancelled: what a claim under way brings must find somebody
+        errors = [error for task in claiming if (error := task.exception()) is not None]
+        if errors:
+            raise errors[0]
 
     async def _drain(self) -> None:
-        """Let running jobs end, then interrupt what is left."""
+        """Let running jobs end, as long as the grace lasts."""
         if self._attempts:
             _log.info(
                 "Stopping (%s): %d jobs have %s to end.", self._reason, len(self._attempts), human(self.options.grace)
             )
-        await self._wait_for_attempts(self.options.grace / 1_000_000, self._hurry)
+        hurry = asyncio.create_task(self._hurry.wait())
+        try:
+            await self._wait_for_attempts(self.options.grace / 1_000_000, hurry)
+        finally:
+            hurry.cancel()
+
+    async def _hand_back(self) -> None:
+        """Interrupt what still runs; what does not end is given up."""
         for attempt in tuple(self._attempts.values()):
             self._interrupt(attempt, "shutdown")
-        await self._wait_for_attempts(_ABANDON + 1, None)
+        await self._wait_for_attempts(_ABANDON)
+        for attempt in tuple(self._attempts.values()):
+            self._abandon(attempt)
 
-    async def _wait_for_attempts(self, seconds: float, hurry: asyncio.Event | None) -> None:
-        waits = {attempt.handle for attempt in self._attempts.values() if attempt.handle is not None}
-        hurried = asyncio.create_task(hurry.wait()) if hurry is not None else None
+    async def _wait_for_attempts(self, seconds: float, hurry: asyncio.Task[Any] | None = None) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
-        while waits and (left := deadline - asyncio.get_running_loop().time()) > 0:
-            if hurry is not None and hurry.is_set():
-                break
-            done, _ = await asyncio.wait(
-                {*waits, *([hurried] if hurried else [])}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+        while hurry is None or not hurry.done():
+            left = deadline - asyncio.get_running_loop().time()
+            waits = {one.handle for one in self._attempts.values() if one.handle is not None and not one.handle.done()}
+            if not waits or left <= 0:
+                return
+            # Not until the deadline in one go: an attempt that is given up goes without its task having ended.
+            await asyncio.wait(
+                {*waits, *([hurry] if hurry is not None else [])},
+                timeout=min(left, 0.5),
+                return_when=asyncio.FIRST_COMPLETED,
             )
-            waits -= done
-            waits &= {attempt.handle for attempt in self._attempts.values()}
-        if hurried is not None:
-            hurried.cancel()
 
     async def _watch(self, store: Store) -> None:
         """Once a second: is there a reason to leave?"""
@@ -363,34 +391,3 @@ _EVENT: Final[dict[type, str]] = {
     Cancelled: "job.cancelled",
     Discarded: "job.discarded",
 }
-
-
-@asynccontextmanager
-async def _services(*works: Any) -> AsyncIterator[None]:
-    """Run these beside the body. One that fails ends the body and the worker, loudly; they end with the body."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work) for work in works]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-
-
-async def _raised(failed: asyncio.Future[None]) -> None:
-    """Pass on what ended the keeper's thread."""
-    await failed
-
-
-def resident() -> int:
-    """Bytes of memory this process has resident (its peak, where the system only tells that)."""
-    try:
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        pass
-    try:
-        import resource
-    except ImportError:
-        return 0  # Windows: no limit by memory
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -40,7 +40,15 @@ def test_a_moment_in_full() -> None:
 
 @pytest.mark.parametrize(
     ("micros", "text"),
-    [(0, "0ms"), (850_000, "850ms"), (4_210_000, "4.2s"), (5 * S, "5s"), (75 * S, "1m15s"), (5400 * S, "1h30m"), (3605 * S, "1h")],
+    [
+        (0, "0ms"),
+        (850_000, "850ms"),
+        (4_210_000, "4.2s"),
+        (5 * S, "5s"),
+        (75 * S, "1m15s"),
+        (5400 * S, "1h30m"),
+        (3605 * S, "1h"),
+    ],
 )
 def test_durations(micros: int, text: str) -> None:
     assert human(micros) == text
