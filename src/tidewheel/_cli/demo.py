@@ -14,12 +14,16 @@ from tidewheel._cli.params import examples
     epilog=examples("tidewheel demo", "tidewheel demo --input ~/Pictures --output /tmp/out", "tidewheel demo --fresh")
 )
 @click.option(
-    "--input", "source", metavar="DIR", type=click.Path(path_type=Path), help="Your pictures [default: drawn ones]."
+    "--input",
+    "source",
+    metavar="DIR",
+    type=click.Path(readable=False, path_type=Path),
+    help="Your pictures [default: drawn ones].",
 )
 @click.option(
     "--output",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=click.Path(readable=False, path_type=Path),
     default=Path("demo-output"),
     show_default=True,
     help="Where thumbnails, mails and reports go.",

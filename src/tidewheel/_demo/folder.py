@@ -90,9 +90,9 @@ class OutputFolder:
             DemoProblem: it is a file, somebody else's folder, or not writable.
         """
         shown = f"--output '{self.root}'"
-        if self.root.exists() and not self.root.is_dir():
-            raise DemoProblem(f"{shown} is a file, not a folder.", "Name a folder; it is made if it is not there.")
         try:
+            if self.root.exists() and not self.root.is_dir():
+                raise DemoProblem(f"{shown} is a file, not a folder.", "Name a folder; it is made if it is not there.")
             if self.root.is_dir() and not self.marker.is_dir() and any(self.root.iterdir()):
                 raise DemoProblem(
                     f"{shown} has files in it that are not the demo's.",

@@ -37,9 +37,10 @@ def find_pictures(folder: Path, leave_out: Path) -> Inputs:
     shown = f"--input '{folder}'"
     try:
         top = folder.expanduser().resolve()
+        there = top.exists()
     except (OSError, RuntimeError) as error:
-        raise DemoProblem(f"{shown} leads nowhere: {error}.", "Name a folder of pictures.") from error
-    if not top.exists():
+        raise DemoProblem(f"{shown} cannot be reached: {error}.", "Name a folder of pictures.") from error
+    if not there:
         raise DemoProblem(f"{shown}: there is no such folder.", "Name a folder of pictures, or leave --input away.")
     if not top.is_dir():
         raise DemoProblem(

@@ -19,6 +19,7 @@ from tidewheel._store.sqlite.sql import statement
 from tidewheel._store.sqlite.upkeep import delete
 from tidewheel._store.sqlite.writer import Transaction
 
+_ALTER_COLUMNS: Final = "id, seq, state, unique_key, keep_failed"
 _info: Final = msgspec.json.Decoder(WorkerInfo)
 
 
@@ -94,23 +95,34 @@ def history(connection: sqlite3.Connection, job_id: str) -> History | None:
 
 def alter(tx: Transaction, ids: Sequence[str] | JobFilter, action: Action, limit: int, now: int) -> list[Altered]:
     """See `AdminStore.alter`."""
-    columns = "id, seq, state, unique_key, keep_failed"
     if isinstance(ids, JobFilter):
         if ids.empty:
             raise ValueError(f"An empty filter would {action} every job. Name a state, queue, kind, tag, text or time.")
-        condition, parameters = _condition(ids)
-        fitting = ",".join(f"'{state}'" for state in sorted(alterable(action)))
-        found = tx.connection.execute(
-            f"SELECT {columns} FROM tidewheel_jobs WHERE {condition} AND state IN ({fitting}) AND NOT cancel_requested "
-            "ORDER BY seq LIMIT ?",
-            (*parameters, limit),
-        ).fetchall()
-        answers = [_alter_row(tx, row, action, now) for row in found]
-        return [one for one in answers if one.before != one.after or one.cancel_requested]
+        return _alter_matching(tx, ids, action, limit, now)
     answers = []
     for id in ids:
-        row = tx.connection.execute(f"SELECT {columns} FROM tidewheel_jobs WHERE id = ?", (id,)).fetchone()
+        row = tx.connection.execute(f"SELECT {_ALTER_COLUMNS} FROM tidewheel_jobs WHERE id = ?", (id,)).fetchone()
         answers.append(Altered(id, None, None) if row is None else _alter_row(tx, row, action, now))
+    return answers
+
+
+def _alter_matching(tx: Transaction, where: JobFilter, action: Action, limit: int, now: int) -> list[Altered]:
+    """Rows that refuse (a retry whose unique key is taken) do not count, so look on until there are enough."""
+    condition, parameters = _condition(where)
+    fitting = ",".join(f"'{state}'" for state in sorted(alterable(action)))
+    answers: list[Altered] = []
+    last = 0
+    while len(answers) < limit:
+        found = tx.connection.execute(
+            f"SELECT {_ALTER_COLUMNS} FROM tidewheel_jobs WHERE {condition} AND state IN ({fitting}) "
+            "AND NOT cancel_requested AND seq > ? ORDER BY seq LIMIT ?",
+            (*parameters, last, limit - len(answers)),
+        ).fetchall()
+        if not found:
+            break
+        last = found[-1][1]
+        altered = [_alter_row(tx, row, action, now) for row in found]
+        answers += [one for one in altered if one.before != one.after or one.cancel_requested]
     return answers
 
 

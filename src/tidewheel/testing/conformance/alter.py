@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from tidewheel._model.outcome import Complete
+from tidewheel._model.outcome import Complete, Discarded
 from tidewheel._model.query import Action, Altered, JobFilter
 from tidewheel._model.state import FINAL_STATES, JobState
 from tidewheel._store.base import MAX_BATCH
@@ -211,6 +211,15 @@ class TestAlter(Suite):
     async def test_the_limit_is_not_for_ids(self, kit: Kit) -> None:
         ids = [await kit.put() for _ in range(3)]
         assert len(await kit.store.alter(ids, Action.CANCEL, limit=1, now=kit.clock())) == 3
+
+    async def test_jobs_that_refuse_do_not_count_for_the_limit(self, kit: Kit) -> None:
+        held = [(await kit.run(unique_key="k")).lease]
+        await kit.settle(held[0], Discarded(BOOM))
+        free = (await kit.run()).lease
+        await kit.settle(free, Discarded(BOOM))
+        await kit.put(unique_key="k")
+        answers = await kit.alter_where(Action.RETRY, limit=1, states=(JobState.DISCARDED,))
+        assert [answer.id for answer in answers] == [free.job_id]
 
     async def test_a_filter_leaves_out_the_running_jobs_that_were_asked_already(self, kit: Kit) -> None:
         first = await kit.at(S.RUNNING)
