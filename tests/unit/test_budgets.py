@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -33,27 +34,31 @@ HEAVY = (
 LEFT_OUT = {"__pycache__", "build", "dist", "demo-output", "bench-output", "node_modules"}
 
 
+def left_out(name: str) -> bool:
+    return name in LEFT_OUT or name.endswith(".egg-info") or (name.startswith(".") and name != ".ci")
+
+
+def walked() -> Iterator[Path]:
+    """Every file below the top, without the folders that tools fill (some of which others may not read)."""
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if not left_out(name)]
+        yield from (Path(folder, name) for name in names)
+
+
 def project_files() -> list[Path]:
-    """Every file of the project, by git where there is a clone, else by what is there."""
-    asked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if asked.returncode == 0 and asked.stdout and (ROOT / ".git").exists():
-        found = (ROOT / name for name in asked.stdout.split("\0") if name)
-    else:
-        found = ROOT.rglob("*")
+    """Every file of the project: by git where there is a clone, else what is there."""
+    found = walked()
+    if (ROOT / ".git").exists():
+        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if asked.returncode == 0:  # else it is not our clone: git refuses another user's
+            found = (ROOT / name for name in asked.stdout.split("\0") if name)
     return sorted(
         path
         for path in found
-        if path.is_file()
-        and not LEFT_OUT.intersection(parts := path.relative_to(ROOT).parts)
-        and not any(part.startswith(".") and part != ".ci" for part in parts[:-1])
-        and not any(part.endswith(".egg-info") for part in parts)
+        if not any(left_out(part) for part in path.relative_to(ROOT).parts[:-1])
         and path.suffix not in {".pyc", ".db", ".log"}
+        and path.is_file()
     )
 
 

@@ -141,7 +141,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def payload(self) -> Any:
-        """The arguments decoded from JSON: `{"args": [...], "kwargs": {...}}`."""
+        """The arguments decoded from JSON, by parameter name."""
         return msgspec.json.decode(self.args)
 
 
