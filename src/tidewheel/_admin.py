@@ -47,13 +47,21 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
             id=job.id,
             kind=job.kind,
             queue=job.queue,
-            args=job.payload,
+            args=_payload(job),
             error=job.error or ErrorInfo("tidewheel.Unknown", "No error was kept."),
             attempts=job.attempt,
             crashes=job.crashes,
             enqueued_at=job.enqueued_at,
             failed_at=job.finished_at or 0,
         )
+
+
+def _payload(job: Job) -> Any:
+    """The arguments; as the text they are when that is no JSON: it may be why the job was given up."""
+    try:
+        return job.payload
+    except msgspec.MsgspecError:
+        return job.args
 
 
 class Jobs:

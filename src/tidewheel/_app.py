@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from itertools import islice
@@ -16,7 +17,7 @@ from tidewheel._config import WorkerOptions, app_problems
 from tidewheel._env import Env
 from tidewheel._handle import JobHandle
 from tidewheel._model.duration import Span, micros
-from tidewheel._model.errors import ConfigError
+from tidewheel._model.errors import ConfigError, StoreError
 from tidewheel._model.job import Job
 from tidewheel._model.query import Enqueued, StoreInfo
 from tidewheel._model.retention import Retention
@@ -98,6 +99,7 @@ class App:
         self.dead_letter_kind: str | None = None
         """The task that is told of dead letters, if there is one."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
         self._opening: asyncio.Lock | None = None
         self._results: Results | None = None
         self._portal = Portal()
@@ -301,6 +303,11 @@ class App:
         Raises:
             RuntimeError: called from async code; use `await` there.
         """
+        try:
+            self._check_process()
+        except StoreError:
+            work.close()
+            raise
         loop = self._loop if self._loop is not None and self._loop.is_running() else None
         return self._portal.run(work, loop)
 
@@ -312,6 +319,7 @@ class App:
         Raises:
             SchemaMismatch, StoreUnavailable, StoreError: it cannot be used.
         """
+        self._check_process()
         loop = asyncio.get_running_loop()
         if self._loop is loop and self._results is not None:
             return self._store
@@ -321,7 +329,7 @@ class App:
                 "threads, or a second App; or `await app.close()` there first."
             )
         if self._loop is not loop:
-            self._loop, self._opening = loop, asyncio.Lock()
+            self._loop, self._opening, self._process = loop, asyncio.Lock(), os.getpid()
             self._results = None
         assert self._opening is not None  # noqa: S101 -- set with the loop
         async with self._opening:
@@ -329,6 +337,14 @@ class App:
                 await self._store.open()
                 self._results = Results(self._store)
         return self._store
+
+    def _check_process(self) -> None:
+        """Threads do not come along in a fork: without this word a call would wait for ever."""
+        if self._loop is not None and self._process != os.getpid():
+            raise StoreError(
+                "This process was forked from one in which the app is open; connections and threads do not survive that. "
+                "Use the start method 'spawn', or `await app.close()` before the fork."
+            )
 
     def _busy(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether somebody needs the app in that loop. The loop of `run_sync` runs for ever, but hands it over."""

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from tests.e2e._history import HISTORY, Audit, Verdict, judge, read, write
 from tests.e2e.apps import jobs
+
 from tidewheel import App, Job, JobFilter, JobHandle
 
 T = TypeVar("T")
@@ -152,9 +153,7 @@ class Site:
 
     def lines(self, what: str | None = None, *, job: str | None = None) -> list[dict[str, Any]]:
         """The history, or the part of it that concerns this."""
-        return [
-            line for line in read(self.history) if what in (None, line["what"]) and job in (None, line.get("job"))
-        ]
+        return [line for line in read(self.history) if what in (None, line["what"]) and job in (None, line.get("job"))]
 
     def verdict(self, *, lease: float = 1.0, unfinished: Iterable[str] = ()) -> Verdict:
         """The judge's."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.e2e._history import PROMISES, Audit, Change, judge, read, write
 from tests.e2e.apps import jobs
 

@@ -6,8 +6,8 @@ import asyncio
 import random
 
 import pytest
-
 from tests.e2e._harness import Site, all_ended, descendants, eventually, lives
+
 from tidewheel import JobFilter, JobState
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]

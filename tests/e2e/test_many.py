@@ -10,11 +10,9 @@ import time
 from contextlib import closing
 
 import pytest
+from tests.e2e._harness import PATIENCE, ROOT, Site, all_ended, eventually
 
-from tests.e2e._harness import ROOT, PATIENCE, Site, all_ended, eventually
-from tests.e2e._history import HISTORY
-from tests.e2e.apps import jobs
-from tidewheel import App, JobFilter, JobState
+from tidewheel import App, JobState
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
 

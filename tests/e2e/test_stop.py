@@ -7,8 +7,8 @@ import signal
 import time
 
 import pytest
-
 from tests.e2e._harness import Site, all_ended, descendants, eventually, lives
+
 from tidewheel import JobState
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]

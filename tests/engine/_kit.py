@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -25,9 +26,12 @@ PATIENCE: Final = 10.0
 
 
 async def until(true: Callable[[], object]) -> None:
-    """Wait until a condition of this process holds. For what nobody can be asked to signal."""
+    """Wait until a condition holds, an awaitable one too. For what nobody can be asked to signal."""
     async with asyncio.timeout(PATIENCE):
-        while not true():  # noqa: ASYNC110 -- there is no event to wait for
+        while True:
+            answer = true()
+            if await answer if inspect.isawaitable(answer) else answer:
+                return
             await asyncio.sleep(0.002)
 
 
@@ -100,6 +104,10 @@ class FaultyStore(MemoryStore):
     async def queues(self) -> list[QueueStats]:
         answer: list[QueueStats] = await self._do("queues", super().queues())
         return answer
+
+    async def list_all(self) -> list[Job]:
+        """Every job, oldest first."""
+        return [row.job for row in self._rows.values()]
 
     def wakeups(self, interest: frozenset[Wakeup] = frozenset(Wakeup)) -> Any:
         self.calls["wakeups"] += 1

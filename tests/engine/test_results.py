@@ -6,6 +6,7 @@ import asyncio
 import gc
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from tests.engine._kit import PATIENCE, FaultyStore, faulty_app, running, until
@@ -15,6 +16,7 @@ from tidewheel import (
     DecodeError,
     JobCancelled,
     JobFailed,
+    JobHandle,
     JobNotFound,
     JobState,
     ResultTimeout,
@@ -134,7 +136,7 @@ async def test_a_result_that_does_not_fit_the_return_type(app: App) -> None:
 
 
 async def test_a_result_of_a_task_this_process_does_not_know(app: App) -> None:
-    job = await app.task(echo).enqueue(1)
+    job: JobHandle[Any] = await app.task(echo).enqueue(1)
     await complete(app, '{"a":1}')
 
     del app._tasks["echo"]
@@ -174,7 +176,7 @@ async def test_nobody_is_asked_when_nobody_waits_any_more() -> None:
     with pytest.raises(ResultTimeout):
         await job.result(0.01)
     assert app._results is not None
-    await until(lambda: app._results and app._results._watcher and app._results._watcher.done())
+    await until(lambda: app._results is not None and app._results._watcher is not None and app._results._watcher.done())
     calls = store.calls["get"]
     assert await job.state()
     assert store.calls["get"] == calls + 1
@@ -246,7 +248,7 @@ async def test_hints_that_cannot_be_had_reach_the_waiter(faulty: tuple[App, Faul
 async def test_closing_the_app_tells_who_waits(app: App) -> None:
     job = await app.task(echo).enqueue(1)
     waiting = asyncio.create_task(job.result(PATIENCE))
-    await asyncio.sleep(0.01)
+    await until(lambda: app._results is not None and app._results._watcher is not None)
 
     await app.close()
     with pytest.raises(StoreError, match="was closed while waiting"):

@@ -8,6 +8,7 @@ from random import Random
 from typing import Final
 
 from tidewheel._engine.patience import Patience
+from tidewheel._model.errors import StoreError
 from tidewheel._model.query import SweepReport
 from tidewheel._model.retention import RetentionRule
 from tidewheel._store.base import Store
@@ -16,6 +17,10 @@ _EVERY: Final = 5.0
 """Seconds between sweeps when nothing is due, before jitter; other workers sweep, too."""
 _PRUNE_EVERY: Final = 3
 """Every so many regular sweeps finished jobs are pruned by rule."""
+
+
+_AFTER_OUTAGE: Final = 5.0
+"""Seconds in which a store that is back hears of leases and outcomes before it is swept; over `Patience`'s pauses."""
 
 
 class Sweeper:
@@ -55,9 +60,16 @@ class Sweeper:
     async def run_once(self, *, prune: bool) -> SweepReport:
         """One sweep, with or without pruning by rule."""
         rules = self._rules() if prune else ()
-        return await self._patience.insist(
-            lambda: self._store.sweep(retention=rules, worker_gone_after=self._gone_after)
-        )
+        while True:
+            try:
+                return await self._store.sweep(retention=rules, worker_gone_after=self._gone_after)
+            except StoreError as error:
+                if not error.retriable:
+                    raise
+            # Leases ended while the store was away. Whoever comes first when it is back: it must not be us, or
+            # jobs whose outcomes only wait to be written would run again.
+            await self._patience.insist(self._store.info)
+            await asyncio.sleep(_AFTER_OUTAGE)
 
     async def _rest(self, report: SweepReport) -> bool:
         """Sleep until there is something to do; True when that is a regular sweep."""

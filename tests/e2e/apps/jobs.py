@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tests.e2e._history import HISTORY, write
-from tidewheel import FOREVER, App, Retention, RetryPolicy, Snooze, current_job, fixed
+
+from tidewheel import FOREVER, App, Env, Retention, RetryPolicy, Snooze, current_job, fixed
 
 STORE: Final = "TIDEWHEEL_TEST_STORE"
 
@@ -130,10 +131,12 @@ async def tell(text: str) -> str:
     return text
 
 
-def build(url: str, *, crashes: int = 3, attempts: int = 3, kinds: frozenset[str] | None = None) -> App:
+def build(
+    url: str, *, crashes: int = 3, attempts: int = 3, kinds: frozenset[str] | None = None, env: Env | None = None
+) -> App:
     """The app on a store, with all tasks or only those of `kinds`."""
     policy = RetryPolicy(attempts, fixed("0.1s"))
-    app = App(url, retry=policy, retention=Retention(completed=FOREVER, failed=FOREVER))
+    app = App(url, retry=policy, retention=Retention(completed=FOREVER, failed=FOREVER), env=env)
     bodies: dict[str, Any] = {
         one.__name__: one
         for one in (hop, step, deaf, block, shaky, sleepy, until_cancelled, poison, tell, crunch, poison_child)

@@ -57,12 +57,11 @@ def _condition(where: JobFilter) -> tuple[str, list[Any]]:
             parts.append(f"{column} IN ({','.join('?' * len(values))})")
             parameters += [str(value) for value in values]
     if where.tag is not None:
-        parts.append("EXISTS (SELECT 1 FROM json_each(tidewheel_jobs.tags) WHERE value = ?)")
+        parts.append("EXISTS (SELECT 1 FROM json_each(iif(json_valid(tags), tags, '[]')) WHERE value = ?)")
         parameters.append(where.tag)
     if where.text is not None:
-        parts.append(
-            "(instr(id, ?) OR instr(kind, ?) OR instr(args, ?) OR instr(coalesce(error ->> 'message', ''), ?))"
-        )
+        message = "coalesce(iif(json_valid(error), error ->> 'message', error), '')"
+        parts.append(f"(instr(id, ?) OR instr(kind, ?) OR instr(args, ?) OR instr({message}, ?))")
         parameters += [where.text] * 4
     for column, sign, moment in (
         ("enqueued_at", ">=", where.enqueued_after),
@@ -128,7 +127,7 @@ def _alter_matching(tx: Transaction, where: JobFilter, action: Action, limit: in
 
 def _alter_row(tx: Transaction, row: Sequence[Any], action: Action, now: int) -> Altered:
     id, seq, word, unique_key, keep_failed = row
-    before = JobState(word)
+    before, _ = rows.state_of(word)
     unchanged = Altered(id, before, before)
     if before not in alterable(action):
         return unchanged
@@ -191,6 +190,12 @@ def queues(connection: sqlite3.Connection) -> list[QueueStats]:
 
 def workers(connection: sqlite3.Connection) -> list[WorkerRow]:
     """See `AdminStore.workers`."""
-    found = connection.execute("SELECT info, seen_at FROM tidewheel_workers").fetchall()
-    listed = [WorkerRow(info=_info.decode(info), seen_at=seen_at) for info, seen_at in found]
+    found = connection.execute("SELECT id, info, seen_at FROM tidewheel_workers").fetchall()
+    listed = [WorkerRow(info=_worker(id, info), seen_at=seen_at) for id, info, seen_at in found]
     return sorted(listed, key=lambda row: (row.info.started_at, row.info.id))
+
+
+def _worker(id: str, info: str) -> WorkerInfo:
+    """What a worker says of itself; of one that cannot be read only the id is known."""
+    unknown = WorkerInfo(id=id, host="", pid=0, queues=(), kinds=(), concurrency=0)
+    return rows.decoded(_info, info) or unknown

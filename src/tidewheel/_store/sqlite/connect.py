@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
-from typing import Final
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
 
 from tidewheel._model.errors import StoreError, StoreFull, StoreUnavailable
 from tidewheel._store.sqlite.filesystem import network_filesystem
 from tidewheel._store.sqlite.options import SqliteOptions
 
+T = TypeVar("T")
 _NEEDED: Final = (3, 38, 0)  # the ->> operator and generated columns in STRICT tables
 _CACHE_KIB: Final = 65_536
+_holders: Final[dict[Path, list[int]]] = {}
+"""Which processes have a file open: this one, and those it was forked from."""
 
 
 def connect(options: SqliteOptions, *, reader: bool = False) -> sqlite3.Connection:
@@ -37,6 +45,8 @@ def connect(options: SqliteOptions, *, reader: bool = False) -> sqlite3.Connecti
         )
     except sqlite3.Error as error:
         raise translated(error, options) from error
+    # Text that is no UTF-8 must not hide its row, nor the rows beside it: its bad bytes are shown as \\xff.
+    connection.text_factory = partial(str, encoding="utf-8", errors="backslashreplace")
     try:
         _use_wal(connection, options)
         connection.execute(f"PRAGMA synchronous = {'FULL' if options.durability == 'full' else 'NORMAL'}")
@@ -56,7 +66,8 @@ def connect(options: SqliteOptions, *, reader: bool = False) -> sqlite3.Connecti
 
 
 def _use_wal(connection: sqlite3.Connection, options: SqliteOptions) -> None:
-    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    # SQLite itself does not wait when two processes switch a new file at once.
+    mode = patiently(options, lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
     if mode != "wal":
         raise StoreError(
             f"{options.path} cannot use write-ahead logging (SQLite answers {mode!r}). "
@@ -64,10 +75,83 @@ def _use_wal(connection: sqlite3.Connection, options: SqliteOptions) -> None:
         )
 
 
+class SameFile:
+    """Notices that a database file was deleted or replaced while it is open.
+
+    SQLite goes on with a file that has no name any more, and what it writes there is gone with the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._first = self._now()
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 -- looked at before every transaction
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def check(self) -> None:
+        """Raise a StoreError unless the path still leads to the same file."""
+        if (now := self._now()) != self._first or now is None:
+            what = "is gone" if now is None else "is another file now"
+            raise StoreError(
+                f"{self._path} {what}: it was deleted, moved or replaced while it was open, and what is written to the "
+                "open one would be lost. Put it back (or leave it: a new one is made), and start this program again."
+            )
+
+
+def hold(path: Path) -> None:
+    """Note that this process has the file open.
+
+    Raises:
+        StoreError: it was forked from one that has; SQLite's locks do not survive that.
+    """
+    if any(pid != os.getpid() for pid in _holders.get(path, ())):
+        raise StoreError(
+            f"This process was forked from one that has {path} open, and SQLite files cannot be used on both sides of a "
+            "fork: jobs could be lost. Use the start method 'spawn', or close the app before the fork."
+        )
+    _holders.setdefault(path, []).append(os.getpid())
+
+
+def let_go(path: Path) -> None:
+    """The file is closed again (by this process; what is open in a parent stays noted)."""
+    if os.getpid() in _holders.get(path, ()):
+        _holders[path].remove(os.getpid())
+
+
+def patiently(options: SqliteOptions, step: Callable[[], T]) -> T:
+    """The answer of `step`, repeated while another process holds the lock it needs, up to `busy_timeout`."""
+    deadline, pause = 0.0, 0.0002
+    while True:
+        try:
+            return step()
+        except sqlite3.OperationalError as error:
+            if not _locked(str(error)):
+                raise
+            now = time.monotonic()
+            deadline = deadline or now + options.busy_timeout / 1_000_000
+            if now > deadline:
+                raise
+        # Jitter: processes that wait for the same lock must not try in step.
+        time.sleep(pause * random.uniform(0.5, 1.5))
+        pause = min(pause * 1.5, 0.01)
+
+
+def _locked(text: str) -> bool:
+    return "locked" in text or "busy" in text
+
+
 def _check_place(options: SqliteOptions) -> None:
     path = options.path
     if path.is_dir():
         raise StoreError(f"{path} is a folder. Name a file in it, such as {path / 'jobs.db'}.")
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path} is no regular file, so it cannot hold a database. Name another file.")
+    if path.parent.exists() and not path.parent.is_dir():
+        raise StoreError(f"{path.parent}, the folder of the store {path.name}, is a file. Name a folder.")
     if not path.parent.is_dir():
         raise StoreError(f"The folder {path.parent} of the store {path.name} does not exist. Create it first.")
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
@@ -89,7 +173,7 @@ def _check_place(options: SqliteOptions) -> None:
 def translated(error: sqlite3.Error, options: SqliteOptions) -> StoreError:
     """Our error for one of SQLite's, with the file and the remedy."""
     text, path = str(error), options.path
-    if "locked" in text or "busy" in text:
+    if _locked(text):
         return StoreUnavailable(
             f"{path} stayed locked by another process for {options.busy_timeout / 1_000_000:g} s. "
             "Look for a program that keeps a transaction open; the operation may be repeated."
@@ -100,7 +184,7 @@ def translated(error: sqlite3.Error, options: SqliteOptions) -> StoreError:
         )
     if "readonly" in text:
         return StoreError(f"{path} is read-only for this user (SQLite: {text}). Change its rights or its disk's.")
-    if "not a database" in text or "malformed" in text:
+    if "not a database" in text or "image is malformed" in text:
         return StoreError(
             f"{path} is not a usable SQLite database (SQLite: {text}). Check the path; if the file was damaged, "
             "restore a backup or recover it with `sqlite3 FILE .recover`."

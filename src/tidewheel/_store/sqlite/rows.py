@@ -33,14 +33,23 @@ def job(row: Sequence[Any]) -> Job:
         enqueued_at, started_at, finished_at, lease_until, worker, cancel_requested, unique_key, tags, meta, options,
         keep_completed, keep_failed, on_dead, progress, result, error,
     ) = row  # fmt: skip
+    known, unreadable = state_of(state)
     return Job(
-        id=id, kind=kind, queue=queue, state=JobState(state), args=args, priority=priority, run_at=run_at,
+        id=id, kind=kind, queue=queue, state=known, args=args, priority=priority, run_at=run_at,
         lifo=bool(lifo), attempt=attempt, max_attempts=max_attempts, epoch=epoch, crashes=crashes,
         max_crashes=max_crashes, enqueued_at=enqueued_at, started_at=started_at, finished_at=finished_at,
         lease_until=lease_until, worker=worker, cancel_requested=bool(cancel_requested), unique_key=unique_key,
         tags=decoded(_tags, tags) or (), meta=meta, options=options, keep_completed=keep_completed,
-        keep_failed=keep_failed, on_dead=on_dead, progress=progress, result=result, error=error_of(error),
+        keep_failed=keep_failed, on_dead=on_dead, progress=progress, result=result, error=unreadable or error_of(error),
     )  # fmt: skip
+
+
+def state_of(word: str) -> tuple[JobState, ErrorInfo | None]:
+    """The state of a row. No worker takes one in a state that does not exist: it is shown as given up, and why."""
+    try:
+        return JobState(word), None
+    except ValueError:
+        return JobState.DISCARDED, ErrorInfo("tidewheel.Unreadable", f"Its stored state {word!r} does not exist.")
 
 
 def new_row(job: NewJob, now: int) -> tuple[Any, ...]:

@@ -36,10 +36,21 @@ def current(connection: sqlite3.Connection, options: SqliteOptions) -> int:
                 "Use another file, or rename them."
             )
         return 0
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(tidewheel_migrations)")}
+    if not columns >= {"version", "name", "checksum"}:
+        raise SchemaMismatch(
+            f"The table tidewheel_migrations of {options.path} is not Tidewheel's (its columns are "
+            f"{', '.join(sorted(columns))}). Use another file, or rename it."
+        )
     applied = {
         row[0]: row[1:] for row in connection.execute("SELECT version, name, checksum FROM tidewheel_migrations")
     }
     version = max(applied, default=0)
+    if not version and len(tables) > 1:
+        raise SchemaMismatch(
+            f"{options.path} has tables named {', '.join(sorted(tables)[:3])}, and no record of Tidewheel making them. "
+            "Use another file, or rename them."
+        )
     if version > newest():
         raise SchemaMismatch(
             f"{options.path} has schema {version}, this version of Tidewheel knows {newest()}. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import os
 import sqlite3
@@ -21,7 +22,7 @@ from tidewheel._store.base import check_batch
 from tidewheel._store.hints import Hints, Listener
 from tidewheel._store.sqlite import admin, schema, upkeep, work
 from tidewheel._store.sqlite.bells import Bell, Ringer, pipes_work
-from tidewheel._store.sqlite.connect import connect, translated
+from tidewheel._store.sqlite.connect import connect, hold, let_go, patiently, translated
 from tidewheel._store.sqlite.options import SqliteOptions
 from tidewheel._store.sqlite.writer import Reader, Transaction, Writer
 
@@ -52,9 +53,21 @@ class SqliteStore:
         """See `LifecycleStore.open`."""
         if self._opened_by is not None:
             return
+        hold(self.options.path)
+        try:
+            # Waiting for another process' lock must not stop the event loop.
+            connection = await asyncio.to_thread(self._prepared)
+        except BaseException:
+            let_go(self.options.path)
+            raise
+        self._writer.start(connection)
+        self._opened_by = os.getpid()
+
+    def _prepared(self) -> sqlite3.Connection:
+        """A connection to a file with the newest schema; the reader is started beside it."""
         connection = connect(self.options)
         try:
-            version = schema.current(connection, self.options)
+            version = patiently(self.options, lambda: schema.current(connection, self.options))
             if version < schema.newest():
                 schema.check_automatic(version, self.options)
                 self._writer.begin(connection)
@@ -67,8 +80,7 @@ class SqliteStore:
         except BaseException:
             connection.close()
             raise
-        self._writer.start(connection)
-        self._opened_by = os.getpid()
+        return connection
 
     async def close(self) -> None:
         """See `LifecycleStore.close`."""
@@ -78,6 +90,7 @@ class SqliteStore:
             await self._reader.stop()
             if self._ringer is not None:
                 self._ringer.close()
+            let_go(self.options.path)
 
     async def migrate(self) -> tuple[int, int]:
         """See `LifecycleStore.migrate`."""

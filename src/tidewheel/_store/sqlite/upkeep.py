@@ -80,10 +80,9 @@ def _prune(tx: Transaction, rules: Sequence[RetentionRule], limit: int, now: int
                 if keep.count is not None:
                     bound = tx.connection.execute(statement("prune_beyond"), (*group, completed, keep.count)).fetchone()
                     if bound is not None:
-                        pruned += _prune_until(tx, (*group, completed, bound[0], *bound, limit - pruned))
+                        pruned += _prune_until(tx, (*group, completed, *bound, limit - pruned))
                 if keep.age is not None:
-                    over = now - keep.age + 1
-                    pruned += _prune_until(tx, (*group, completed, over, over, 0, limit - pruned))
+                    pruned += _prune_until(tx, (*group, completed, now - keep.age + 1, 0, limit - pruned))
     return pruned
 
 

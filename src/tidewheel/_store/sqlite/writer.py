@@ -12,16 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
-import random
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
 from tidewheel._model.errors import StoreError, StoreUnavailable
 from tidewheel._model.worker import Wakeup
-from tidewheel._store.sqlite.connect import connect, translated
+from tidewheel._store.sqlite.connect import SameFile, connect, patiently, translated
 from tidewheel._store.sqlite.options import SqliteOptions
 
 T = TypeVar("T")
@@ -97,6 +95,7 @@ class DatabaseThread:
 
     def _run(self, connection: sqlite3.Connection) -> None:
         stopping = False
+        file = SameFile(self.options.path)
         while not stopping:
             group: list[_Call[Any]] = []
             call = self._calls.get()
@@ -112,7 +111,12 @@ class DatabaseThread:
                 except queue.Empty:
                     break
             if group:
-                self._handle(connection, group)
+                try:
+                    file.check()
+                    self._handle(connection, group)
+                except Exception as error:  # noqa: BLE001 -- whatever it is: nobody may wait for ever
+                    for one in group:
+                        one.error = one.error or error
                 _answer(group)
         connection.close()
 
@@ -146,6 +150,12 @@ class Writer(DatabaseThread):
 
     def _handle(self, connection: sqlite3.Connection, group: list[_Call[Any]]) -> None:
         try:
+            self.begin(connection)
+        except Exception as error:  # noqa: BLE001 -- it is everybody's: no use to have each wait for the lock again
+            for call in group:
+                call.error = self._failure(error)
+            return
+        try:
             hints = self._commit(connection, group)
         except Exception as error:  # noqa: BLE001 -- sorted out one by one
             if len(group) == 1:
@@ -154,6 +164,7 @@ class Writer(DatabaseThread):
             hints = frozenset()
             for call in group:
                 try:
+                    self.begin(connection)
                     hints |= self._commit(connection, [call])
                 except Exception as single:  # noqa: BLE001 -- it is that caller's
                     call.error = self._failure(single)
@@ -161,8 +172,8 @@ class Writer(DatabaseThread):
             self._ring(hints)
 
     def _commit(self, connection: sqlite3.Connection, group: list[_Call[Any]]) -> frozenset[Wakeup]:
+        """Run the calls in the transaction that was begun, and end it."""
         transaction = Transaction(connection)
-        self.begin(connection)
         try:
             for call in group:
                 call.value = call.work(transaction)
@@ -175,23 +186,7 @@ class Writer(DatabaseThread):
 
     def begin(self, connection: sqlite3.Connection) -> None:
         """BEGIN IMMEDIATE, waiting for other processes with jitter up to `busy_timeout`."""
-        deadline = 0.0
-        pause = 0.0002
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) and "busy" not in str(error):
-                    raise
-                now = time.monotonic()
-                deadline = deadline or now + self.options.busy_timeout / 1_000_000
-                if now > deadline:
-                    raise
-                # Jitter: processes that wait for the same lock must not try in step.
-                time.sleep(pause * random.uniform(0.5, 1.5))
-                pause = min(pause * 1.5, 0.01)
-            else:
-                return
+        patiently(self.options, lambda: connection.execute("BEGIN IMMEDIATE"))
 
 
 def _answer(group: list[_Call[Any]]) -> None:

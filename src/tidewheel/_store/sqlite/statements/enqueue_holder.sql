@@ -2,4 +2,4 @@
 -- takes: unique_key
 -- gives: (id, state) of the live job, if any
 SELECT id, state FROM tidewheel_jobs
-WHERE unique_key = ? AND state IN ('scheduled', 'available', 'running', 'retryable')
+WHERE unique_key = ? AND finished_at IS NULL

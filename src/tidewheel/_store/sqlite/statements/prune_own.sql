@@ -3,5 +3,5 @@
 -- gives: one JSON list of seqs
 SELECT json_group_array(seq) FROM (
     SELECT seq FROM tidewheel_jobs
-    WHERE prune_at <= ? AND state IN ('completed', 'cancelled', 'discarded') ORDER BY prune_at LIMIT ?
+    WHERE prune_at <= ? AND finished_at IS NOT NULL ORDER BY prune_at LIMIT ?
 )

@@ -3,10 +3,10 @@ SELECT queue, state, count(*), min(run_at) FROM tidewheel_jobs
 WHERE state = 'available' GROUP BY queue
 UNION ALL
 SELECT queue, state, count(*), NULL FROM tidewheel_jobs
-WHERE state IN ('scheduled', 'retryable') GROUP BY queue, state
+WHERE (state = 'scheduled' OR state = 'retryable') GROUP BY queue, state
 UNION ALL
 SELECT queue, state, count(*), NULL FROM tidewheel_jobs
 WHERE state = 'running' GROUP BY queue
 UNION ALL
 SELECT queue, state, count(*), NULL FROM tidewheel_jobs
-WHERE state IN ('completed', 'cancelled', 'discarded') GROUP BY queue, state
+WHERE finished_at IS NOT NULL GROUP BY queue, state

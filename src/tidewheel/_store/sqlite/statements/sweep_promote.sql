@@ -3,5 +3,5 @@
 -- gives: the number of jobs promoted
 UPDATE tidewheel_jobs SET state = 'available'
 WHERE seq IN (
-    SELECT seq FROM tidewheel_jobs WHERE state IN ('scheduled', 'retryable') AND run_at <= ? ORDER BY run_at, seq LIMIT ?
+    SELECT seq FROM tidewheel_jobs WHERE (state = 'scheduled' OR state = 'retryable') AND run_at <= ? ORDER BY run_at, seq LIMIT ?
 )

@@ -1,0 +1,284 @@
+"""The admin side as functions of a connection: questions and orders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from tidewheel._model.job import History, Job, LogLine
+from tidewheel._model.query import Action, Altered, JobFilter, Page
+from tidewheel._model.queue import QueueSettings, QueueStats
+from tidewheel._model.state import JobState
+from tidewheel._model.transition import alterable, alters
+from tidewheel._model.worker import Wakeup, WorkerInfo, WorkerRow
+from tidewheel._store.postgres import rows
+from tidewheel._store.postgres.sql import CLOCK, with_schema, words
+from tidewheel._store.postgres.upkeep import delete
+from tidewheel._store.postgres.work import Call
+
+_info: Final = msgspec.json.Decoder(WorkerInfo)
+_LAST_CURSOR: Final = 2**63 - 1
+
+
+def _jobs(call: Call, rest: str) -> str:
+    return with_schema(f"SELECT {rows.COLUMNS} FROM {{schema}}.jobs WHERE {rest}", call.schema)
+
+
+async def get(call: Call, ids: Sequence[str]) -> list[Job | None]:
+    """See `AdminStore.get`."""
+    found = await call.connection.fetch(_jobs(call, "id = ANY ($1::text[])"), storable(ids))
+    jobs = {row[0]: rows.job(row) for row in found}
+    return [jobs.get(id) for id in ids]
+
+
+def storable(texts: Sequence[str]) -> list[str]:
+    """Those that the server can hold at all; the others are in no row."""
+    return [text for text in texts if text == rows.said(text)]
+
+
+async def list_jobs(call: Call, where: JobFilter, limit: int, cursor: str | None) -> Page:
+    """See `AdminStore.list`."""
+    parameters: list[Any] = [limit + 1]
+    condition = _condition(where, parameters)
+    if cursor is not None:
+        parameters.append(min(int(cursor), _LAST_CURSOR))
+        condition += f" AND seq < ${len(parameters)}"
+    found = await call.connection.fetch(_jobs(call, f"{condition} ORDER BY seq DESC LIMIT $1"), *parameters)
+    jobs = tuple(rows.job(row) for row in found[:limit])
+    return Page(jobs=jobs, next=str(found[limit - 1][-1]) if len(found) > limit else None)
+
+
+def check_page(limit: int, cursor: str | None) -> None:
+    """Refuse what is no page.
+
+    Raises:
+        ValueError: `limit` not in 1..1000, or a cursor this store did not make.
+    """
+    if not 1 <= limit <= 1000:
+        raise ValueError(f"limit={limit}: a page has 1 to 1000 jobs.")
+    if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
+        raise ValueError(f"{cursor!r} is no cursor of this store. Pass on what `Page.next` gave, or None to start.")
+
+
+def _condition(where: JobFilter, parameters: list[Any]) -> str:
+    """A filter as SQL; its values are added to the parameters."""
+
+    def parameter(value: Any) -> str:
+        parameters.append(value)
+        return f"${len(parameters)}"
+
+    parts = ["TRUE"]
+    if where.states:  # our own words, and in the text: so the planner sees which partial index holds them
+        parts.append(f"state IN ({words(sorted(where.states))})")
+    for column, values in (("queue", where.queues), ("kind", where.kinds)):
+        if values:
+            parts.append(f"{column} = ANY ({parameter(storable(values))}::text[])")
+    for text, condition in (
+        (where.tag, "{} = ANY (tags)"),
+        (
+            where.text,
+            "(strpos(id, {0}) > 0 OR strpos(kind, {0}) > 0 OR strpos(args, {0}) > 0 "
+            "OR strpos(coalesce(error_message, ''), {0}) > 0)",
+        ),
+    ):
+        if text is not None:
+            known = storable([text])
+            parts.append(condition.format(f"{parameter(text)}::text") if known else "FALSE")
+    for column, sign, moment in (
+        ("enqueued_at", ">=", where.enqueued_after),
+        ("enqueued_at", "<", where.enqueued_before),
+        ("finished_at", "<", where.finished_before),
+    ):
+        if moment is not None:
+            parts.append(f"{column} {sign} {parameter(moment)}")
+    return " AND ".join(parts)
+
+
+async def history(call: Call, job_id: str) -> History | None:
+    """See `AdminStore.history`."""
+    if not storable([job_id]):
+        return None
+    fetch = call.connection.fetch
+    async with call.connection.transaction(isolation="repeatable_read", readonly=True):
+        found = await fetch(_jobs(call, "id = $1"), job_id)
+        if not found:
+            return None
+        seq = found[0][-1]
+        attempts = await fetch(
+            with_schema(
+                "SELECT epoch, attempt, worker, started_at, ended_at, outcome, error_type, error_message, "
+                "error_traceback FROM {schema}.attempts WHERE job = $1 ORDER BY epoch",
+                call.schema,
+            ),
+            seq,
+        )
+        logs = await fetch(
+            with_schema("SELECT at, level, message FROM {schema}.logs WHERE job = $1 ORDER BY seq", call.schema), seq
+        )
+    return History(
+        job=rows.job(found[0]),
+        attempts=tuple(rows.attempt(job_id, attempt) for attempt in attempts),
+        logs=tuple(LogLine(*line) for line in logs),
+    )
+
+
+class _Row(msgspec.Struct):
+    """A job as an order sees it, changing while the order goes through its list."""
+
+    id: str
+    seq: int
+    state: JobState | None
+    unique_key: str | None
+    cancel_requested: bool
+
+
+class _Order:
+    """An `alter` of locked rows: decided one after the other, written at once."""
+
+    def __init__(self, call: Call, action: Action, now: int, held: set[str]) -> None:
+        self._call = call
+        self._action = action
+        self._now = now
+        self._held = held
+        self._seqs: dict[str, list[int]] = {}
+
+    def decide(self, row: _Row) -> tuple[Altered, bool]:
+        """The answer, and whether anything changes."""
+        before = row.state
+        unchanged = Altered(row.id, before, before), False
+        if before is None or before not in alterable(self._action):
+            return unchanged
+        if self._action is Action.DELETE:
+            row.state = None
+            return self._changes(row, "delete", Altered(row.id, before, None))
+        after = alters(before, self._action)
+        if after is JobState.RUNNING:
+            new, row.cancel_requested = not row.cancel_requested, True
+            answer = Altered(row.id, before, before, cancel_requested=True)
+            return self._changes(row, "alter_ask", answer) if new else (answer, False)
+        if self._action is Action.RETRY and row.unique_key is not None:
+            if row.unique_key in self._held:
+                return unchanged
+            self._held.add(row.unique_key)
+        row.state = after
+        return self._changes(row, f"alter_{self._action}", Altered(row.id, before, after))
+
+    def _changes(self, row: _Row, statement: str, answer: Altered) -> tuple[Altered, bool]:
+        self._seqs.setdefault(statement, []).append(row.seq)
+        return answer, True
+
+    async def write(self) -> None:
+        """Write what was decided."""
+        hints = self._call.hints
+        for name, seqs in self._seqs.items():
+            if name == "delete":
+                await delete(self._call, seqs)
+            elif name == "alter_ask":
+                await self._call.connection.execute(self._call.sql(name), seqs)
+                hints.add(Wakeup.CONTROL)
+            else:
+                await self._call.connection.execute(self._call.sql(name), self._now, seqs)
+                hints.add(Wakeup.SETTLED if name == "alter_cancel" else Wakeup.WORK)
+
+
+async def alter(
+    call: Call, ids: Sequence[str] | JobFilter, action: Action, limit: int, now: int | None
+) -> list[Altered]:
+    """See `AdminStore.alter`."""
+    async with call.connection.transaction():
+        if isinstance(ids, JobFilter):
+            return await _alter_where(call, ids, action, limit, now)
+        rows, order = await _locked(call, action, "id = ANY ($1::text[])", storable(ids), now)
+        found = {row.id: row for row in rows}
+        answers = [order.decide(found[id])[0] if id in found else Altered(id, None, None) for id in ids]
+        await order.write()
+        return answers
+
+
+async def _alter_where(call: Call, where: JobFilter, action: Action, limit: int, now: int | None) -> list[Altered]:
+    parameters: list[Any] = [0, 0]
+    condition = (
+        f"{_condition(where, parameters)} AND state IN ({words(sorted(alterable(action)))}) AND NOT cancel_requested"
+    )
+    find = with_schema(
+        f"SELECT seq FROM {{schema}}.jobs WHERE {condition} AND seq > $1 ORDER BY seq LIMIT $2", call.schema
+    )
+    answers: list[Altered] = []
+    while len(answers) < limit:  # those that are refused do not count, so there may have to be a second look
+        parameters[1] = limit - len(answers)
+        found = [row[0] for row in await call.connection.fetch(find, *parameters)]
+        if not found:
+            break
+        parameters[0] = found[-1]
+        rows, order = await _locked(call, action, "seq = ANY ($1::bigint[])", found, now)
+        rows.sort(key=lambda row: row.seq)
+        fitting = [row for row in rows if not row.cancel_requested]  # others may have changed it since the look
+        decided = [order.decide(row) for row in fitting]
+        answers += [answer for answer, changed in decided if changed]
+        await order.write()
+    return answers
+
+
+async def _locked(
+    call: Call, action: Action, which: str, values: Sequence[Any], now: int | None
+) -> tuple[list[_Row], _Order]:
+    """Lock rows in the order of their ids; gives them, and the order that can be given to them."""
+    found = await call.connection.fetch(
+        with_schema(
+            f"SELECT id, seq, state, unique_key, cancel_requested, coalesce($2::bigint, {CLOCK}) "
+            f"FROM {{schema}}.jobs WHERE {which} ORDER BY id FOR UPDATE",
+            call.schema,
+        ),
+        values,
+        now,
+    )
+    keys = {row[3] for row in found if row[3] is not None} if action is Action.RETRY else None
+    held = {row[0] for row in await call.connection.fetch(call.sql("alter_holders"), list(keys))} if keys else set()
+    moment = found[0][5] if found else 0
+    return [_Row(row[0], row[1], JobState(row[2]), row[3], row[4]) for row in found], _Order(call, action, moment, held)
+
+
+async def put_queues(call: Call, settings: Sequence[QueueSettings]) -> list[QueueSettings]:
+    """See `AdminStore.put_queues`."""
+    last = {one.name: one for one in settings}
+    ordered = sorted((one.name, one.paused) for one in last.values())
+    await call.connection.execute(call.sql("queues_put"), *rows.columns(ordered, 2))
+    call.hints |= {Wakeup.CONTROL, Wakeup.WORK}
+    return [last[one.name] for one in settings]
+
+
+async def queues(call: Call) -> list[QueueStats]:
+    """See `AdminStore.queues`."""
+    counts: dict[str, dict[JobState, int]] = {}
+    oldest: dict[str, int] = {}
+    paused: dict[str, bool] = {}
+    for name, state, count, first in await call.connection.fetch(call.sql("queues")):
+        if state is None:
+            paused[name] = bool(count)
+            continue
+        counts.setdefault(name, dict.fromkeys(JobState, 0))[JobState(state)] = count
+        if first is not None:
+            oldest[name] = first
+    return [
+        QueueStats(
+            name=name,
+            paused=paused.get(name, False),
+            counts=counts.get(name) or dict.fromkeys(JobState, 0),
+            oldest_available=oldest.get(name),
+        )
+        for name in sorted(counts.keys() | paused.keys())
+    ]
+
+
+async def workers(call: Call) -> list[WorkerRow]:
+    """See `AdminStore.workers`."""
+    found = await call.connection.fetch(with_schema("SELECT info, seen_at FROM {schema}.workers", call.schema))
+    listed = [WorkerRow(info=_info.decode(info), seen_at=seen_at) for info, seen_at in found]
+    return sorted(listed, key=lambda row: (row.info.started_at, row.info.id))
+
+
+REFUSED: Final = asyncpg.UniqueViolationError
+"""A retry met a job that took the unique key this very moment: worth another look."""

@@ -1,0 +1,176 @@
+"""Opening connections, and saying in our words what PostgreSQL and its driver say in theirs."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from tidewheel._model.errors import SchemaMismatch, StoreError, StoreFull, StoreUnavailable
+from tidewheel._store.postgres.options import PostgresOptions
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from asyncpg.pool import PoolConnectionProxy
+
+    Record: TypeAlias = asyncpg.Record
+    Connection: TypeAlias = asyncpg.Connection[Record] | PoolConnectionProxy[Record]
+    Pool: TypeAlias = asyncpg.Pool[Record]
+
+OLDEST: Final = 15
+_CONNECT: Final = 10.0
+_COMMAND: Final = 60.0
+_IDLE: Final = 300.0
+
+ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError)
+"""What the driver may raise. `OSError` has time-outs and TLS errors among it."""
+AGAIN: Final = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.InvalidCachedStatementError,  # somebody migrated: the next try prepares the statement anew
+)
+"""Errors after which nothing was written and the same call is worth another try at once."""
+
+_WRONG_USER: Final = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)
+_NO_TABLES: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
+_FULL: Final = (asyncpg.DiskFullError, asyncpg.OutOfMemoryError)
+_AWAY: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.InterfaceError,
+    TimeoutError,
+    OSError,
+)
+
+
+async def _keep(connection: object) -> None:
+    """What the pool does to a connection that is given back: nothing. We leave no session state behind, and the
+    driver's own reset costs a round trip each time.
+    """
+
+
+def _arguments(options: PostgresOptions) -> dict[str, Any]:
+    # What a server behind PgBouncer has forgotten must not be asked for by name: 0 turns the cache off.
+    return {
+        "timeout": _CONNECT,
+        "command_timeout": _COMMAND,
+        "statement_cache_size": options.statement_cache_size,
+        "max_cached_statement_lifetime": 0,
+        **({} if "application_name=" in options.dsn else {"server_settings": {"application_name": "tidewheel"}}),
+    }
+
+
+async def make_pool(options: PostgresOptions) -> Pool:
+    """A pool for the running event loop, with one connection open.
+
+    Raises:
+        StoreUnavailable, StoreError: the server cannot be reached or does not let us in.
+    """
+    try:
+        return await asyncpg.create_pool(
+            options.dsn,
+            min_size=1,
+            max_size=options.pool_size,
+            max_inactive_connection_lifetime=_IDLE,
+            reset=_keep,
+            **_arguments(options),
+        )
+    except ERRORS as error:
+        raise translated(error, options) from error
+
+
+async def connect(options: PostgresOptions) -> asyncpg.Connection[Record]:
+    """A connection of its own.
+
+    Raises:
+        StoreUnavailable, StoreError: as for `make_pool`.
+    """
+    try:
+        return await asyncpg.connect(options.dsn, **_arguments(options))
+    except ERRORS as error:
+        raise translated(error, options) from error
+
+
+async def check_server(connection: Connection, options: PostgresOptions) -> None:
+    """Refuse servers that cannot hold our data.
+
+    Raises:
+        StoreError: the server is too old, or the database does not hold UTF-8.
+    """
+    version = connection.get_server_version()
+    if version.major < OLDEST:
+        raise StoreError(
+            f"{options.shown} is PostgreSQL {version.major}.{version.minor}; Tidewheel needs {OLDEST} or newer. "
+            "Upgrade the server."
+        )
+    encoding = connection.get_settings().server_encoding  # type: ignore[attr-defined]  # sent by every server
+    if encoding != "UTF8":
+        raise StoreError(
+            f"The database of {options.shown} has the encoding {encoding}, and jobs are UTF-8. "
+            "Use one made with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0."
+        )
+
+
+def translated(error: BaseException, options: PostgresOptions) -> StoreError:  # noqa: C901, PLR0912 -- one case each
+    """Our error for one of the driver's, with the place and the remedy, and without the password."""
+    text = _first_line(error)
+    place, schema = options.shown, options.schema
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, _WRONG_USER):
+        return StoreError(
+            f"{place} does not let the user {options.user} in (PostgreSQL: {text}). Check user and password in the "
+            "URL, PGPASSWORD or the passfile, and the server's pg_hba.conf."
+        )
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return StoreError(
+            f"{place} has no database {options.database} (PostgreSQL: {text}). Check the name in the URL, or create "
+            f"it: createdb {options.database}."
+        )
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return StoreError(
+            f"The user {options.user} may not do this in {place} (PostgreSQL: {text}). Let an administrator run: "
+            f'CREATE SCHEMA "{schema}" AUTHORIZATION "{options.user}", or grant the rights on its tables.'
+        )
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return StoreUnavailable(
+            f"{place} is read-only (PostgreSQL: {text}): a replica, a primary that lost its office, or "
+            "default_transaction_read_only. Use the primary's address, or name all and add ?target_session_attrs=primary."
+        )
+    if isinstance(error, _NO_TABLES):
+        return SchemaMismatch(
+            f'The schema "{schema}" of {place} has not the tables this version needs (PostgreSQL: {text}). '
+            f"Run `tidewheel migrate --store {place}`."
+        )
+    if isinstance(error, _FULL):
+        return StoreFull(f"{place} has no room left (PostgreSQL: {text}). Free some; workers try again.")
+    if isinstance(error, asyncpg.TooManyConnectionsError):
+        return StoreUnavailable(
+            f"{place} has no connection left (PostgreSQL: {text}). Raise max_connections, or lower ?pool_size= "
+            f"({options.pool_size}) of its users."
+        )
+    if isinstance(error, ssl.SSLError) or "SSL" in text:
+        return StoreError(
+            f"No TLS connection to {place} ({text}). Check ?sslmode= (disable, prefer, require, verify-full) and "
+            "?sslrootcert= in the URL, and the certificate and `ssl = on` of the server."
+        )
+    if isinstance(error, socket.gaierror):
+        return StoreUnavailable(f"The host of {place} is not known ({text}). Check its name and the name server.")
+    if isinstance(error, TimeoutError):
+        return StoreUnavailable(f"{place} did not answer in time. Check that it runs, the network and long locks.")
+    if isinstance(error, _AWAY):
+        return StoreUnavailable(f"{place} cannot be reached ({text}). Check that it runs, host, port and firewall.")
+    return StoreError(f"PostgreSQL refused an operation on {place}: {text}")
+
+
+def _first_line(error: BaseException) -> str:
+    """What the driver says; never a whole statement with its parameters."""
+    said = str(error).strip() or type(error).__name__
+    return said.splitlines()[0][:300]

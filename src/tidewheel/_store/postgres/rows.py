@@ -1,0 +1,127 @@
+"""Rows of the tables as values, and back.
+
+Every column has its type in the server, so a row that cannot be read at all, as in a file, does not happen here:
+JSON stays text and is decoded by whoever looks inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from tidewheel._model.job import AttemptRecord, Claimed, ErrorInfo, Job, LogLine, NewJob
+from tidewheel._model.state import JobState
+
+if TYPE_CHECKING:
+    from tidewheel._store.postgres.connect import Record
+
+COLUMNS: Final = (
+    "id, kind, queue, state, args, priority, run_at, lifo, attempt, max_attempts, epoch, crashes, max_crashes, "
+    "enqueued_at, started_at, finished_at, lease_until, worker, cancel_requested, unique_key, tags, meta, options, "
+    "keep_completed, keep_failed, on_dead, progress, result, error_type, error_message, error_traceback, seq"
+)
+"""What `job` reads, in its order; the place in the order of the enqueue comes last."""
+
+NEW: Final = (
+    ("id", "text"),
+    ("kind", "text"),
+    ("queue", "text"),
+    ("args", "text"),
+    ("priority", "int"),
+    ("delay", "bigint"),
+    ("run_at", "bigint"),
+    ("lifo", "boolean"),
+    ("max_attempts", "int"),
+    ("max_crashes", "int"),
+    ("unique_key", "text"),
+    ("tags", "text"),
+    ("meta", "text"),
+    ("options", "text"),
+    ("keep_completed", "bigint"),
+    ("keep_failed", "bigint"),
+    ("on_dead", "text"),
+)
+"""The columns of `enqueue.sql` and their types."""
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def job(row: Record) -> Job:
+    """A `Job` from the columns of `COLUMNS`."""
+    (
+        id, kind, queue, state, args, priority, run_at, lifo, attempt, max_attempts, epoch, crashes, max_crashes,
+        enqueued_at, started_at, finished_at, lease_until, worker, cancel_requested, unique_key, tags, meta, options,
+        keep_completed, keep_failed, on_dead, progress, result, *error, _,
+    ) = row  # fmt: skip
+    return Job(
+        id=id, kind=kind, queue=queue, state=JobState(state), args=args, priority=priority, run_at=run_at, lifo=lifo,
+        attempt=attempt, max_attempts=max_attempts, epoch=epoch, crashes=crashes, max_crashes=max_crashes,
+        enqueued_at=enqueued_at, started_at=started_at, finished_at=finished_at, lease_until=lease_until,
+        worker=worker, cancel_requested=cancel_requested, unique_key=unique_key, tags=tuple(tags or ()), meta=meta,
+        options=options, keep_completed=keep_completed, keep_failed=keep_failed, on_dead=on_dead, progress=progress,
+        result=result, error=error_of(*error),
+    )  # fmt: skip
+
+
+def new_row(job: NewJob) -> tuple[Any, ...]:
+    """The values of `NEW` for one job."""
+    return (
+        job.id, job.kind, job.queue, job.args, job.priority, job.delay, job.run_at, job.lifo, job.max_attempts,
+        job.max_crashes, job.unique_key, _array(job.tags) if job.tags else None, job.meta, job.options,
+        job.keep_completed, job.keep_failed, job.on_dead,
+    )  # fmt: skip
+
+
+def _array(tags: Sequence[str]) -> str:
+    """An array as the server writes it: a column of arrays cannot be handed over, one of texts can."""
+    quoted = ('"' + tag.replace("\\", "\\\\").replace('"', '\\"') + '"' for tag in tags)
+    return "{" + ",".join(quoted) + "}"
+
+
+def claimed(row: Record) -> Claimed:
+    """A `Claimed` from what `claim.sql` gives."""
+    id, epoch, kind, queue, args, attempt, most, crashes, enqueued_at, claimed_at, tags, meta, options = row
+    listed = None if tags is None else _encoder.encode(tags).decode()
+    return Claimed(
+        id, epoch, kind, queue, args, attempt, most, crashes, enqueued_at, claimed_at, listed, meta, options
+    )
+
+
+def attempt(job_id: str, row: Record) -> AttemptRecord:
+    """An `AttemptRecord` from (epoch, attempt, worker, started_at, ended_at, outcome, error in three columns)."""
+    epoch, number, worker, started_at, ended_at, outcome, *error = row
+    return AttemptRecord(
+        job_id=job_id, epoch=epoch, attempt=number, worker=worker, started_at=started_at, ended_at=ended_at,
+        outcome=outcome, error=error_of(*error),
+    )  # fmt: skip
+
+
+def error_of(type: str | None, message: str | None, traceback: str | None) -> ErrorInfo | None:
+    """The error in three columns."""
+    return None if type is None else ErrorInfo(type, message or "", traceback or "")
+
+
+def error_row(error: ErrorInfo | None) -> tuple[str | None, str | None, str | None]:
+    """The three columns of an error."""
+    if error is None:
+        return None, None, None
+    return said(error.type), said(error.message), said(error.traceback)
+
+
+def line_row(seq: int, line: LogLine) -> tuple[int, int, str, str]:
+    """The columns of a log line."""
+    return seq, line.at, said(line.level), said(line.message)
+
+
+def said(text: str) -> str:
+    """What a handler said, as the server can store it: text there has no NUL and no half surrogates."""
+    if text.isascii():
+        return text.replace("\0", "\\0") if "\0" in text else text
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
+def columns(rows: Sequence[Sequence[Any]], width: int) -> list[Sequence[Any]]:
+    """Rows as columns, for statements that take arrays."""
+    return list(zip(*rows, strict=True)) if rows else [()] * width

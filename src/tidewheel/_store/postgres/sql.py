@@ -1,0 +1,70 @@
+"""The statements: one file each under `statements/`, read once, with the name of the schema put in.
+
+The head of each file says what it takes, gives and locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+_HERE: Final = files("tidewheel._store.postgres")
+
+CLOCK: Final = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
+"""The server's clock in microseconds, the same all through a statement."""
+LIVE: Final = "state IN ('scheduled', 'available', 'running', 'retryable')"
+FINAL: Final = "state IN ('completed', 'cancelled', 'discarded')"
+_WORDS: Final = {"{clock}": CLOCK, "{live}": LIVE, "{final}": FINAL}
+
+
+def with_schema(text: str, schema: str) -> str:
+    """A text of ours with its placeholders filled in."""
+    for word, meaning in _WORDS.items():
+        text = text.replace(word, meaning)
+    return text.replace("{schema}", f'"{schema}"')
+
+
+@cache
+def statement(name: str, schema: str) -> str:
+    """The text of `statements/<name>.sql` without its comments."""
+    text = _HERE.joinpath("statements", f"{name}.sql").read_text(encoding="utf-8")
+    bare = " ".join(line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("--"))
+    return with_schema(bare, schema)
+
+
+@cache
+def rows_statement(name: str, schema: str, columns: tuple[tuple[str, str], ...], same: tuple[bool, ...]) -> str:
+    """A statement with `{values}` and `{rows}` filled in for (name, type) columns, behind two parameters.
+
+    A column whose value all rows share (`same`) is one plain parameter; the others are arrays.
+    """
+    values, arrays, names = [], [], []
+    for number, ((column, kind), one) in enumerate(zip(columns, same, strict=True), start=3):
+        if one:
+            values.append(f"${number}::{kind} AS {column}")
+        else:
+            values.append(f"own.{column}")
+            arrays.append(f"${number}::{kind}[]")
+            names.append(column)
+    rows = "(SELECT 1 AS place) AS own"
+    if arrays:
+        rows = f"unnest({', '.join(arrays)}) WITH ORDINALITY AS own ({', '.join([*names, 'place'])})"
+    return statement(name, schema).replace("{values}", ", ".join(values)).replace("{rows}", rows)
+
+
+@cache
+def migrations() -> tuple[tuple[int, str, str], ...]:
+    """(number, file name, text) of every migration, in order."""
+    found = [
+        (int(entry.name[:3]), entry.name, entry.read_text(encoding="utf-8"))
+        for entry in _HERE.joinpath("migrations").iterdir()
+        if entry.name.endswith(".sql")
+    ]
+    return tuple(sorted(found))
+
+
+def words(values: Sequence[str]) -> str:
+    """Words of our own (states) as a list for IN (...)."""
+    return ", ".join(f"'{value}'" for value in values)

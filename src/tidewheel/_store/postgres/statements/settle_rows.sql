@@ -1,0 +1,11 @@
+-- The running jobs under these leases.
+-- takes: now or null, ids, epochs
+-- gives: what deciding about their end needs, and now
+-- locks: their rows, in the order of their ids
+SELECT jobs.id, jobs.epoch, jobs.seq, jobs.queue, jobs.attempt, jobs.worker, jobs.started_at, jobs.run_at,
+    jobs.cancel_requested, jobs.keep_failed, jobs.on_dead, coalesce($1::bigint, {clock}) AS now
+FROM unnest($2::text[], $3::bigint[]) AS asked (id, epoch)
+JOIN {schema}.jobs AS jobs ON jobs.id = asked.id
+WHERE jobs.epoch = asked.epoch AND jobs.state = 'running'
+ORDER BY jobs.id
+FOR UPDATE OF jobs

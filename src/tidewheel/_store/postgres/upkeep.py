@@ -1,0 +1,113 @@
+"""The sweep as a function of a connection: promote, rescue, forget workers, prune.
+
+It waits for nobody: rows that others hold are passed over and come next time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from tidewheel._model.query import SweepReport
+from tidewheel._model.retention import RetentionRule, rule_for
+from tidewheel._model.state import JobState
+from tidewheel._model.transition import rescue_of
+from tidewheel._model.worker import Wakeup
+from tidewheel._store.postgres.work import Call, End, write_ends
+
+
+async def sweep(
+    call: Call,
+    *,
+    limit: int,
+    retention: Sequence[RetentionRule],
+    gone_after: int,
+    new_id: Callable[[], str],
+    now: int | None,
+) -> SweepReport:
+    """See `UpkeepStore.sweep`."""
+    row = await call.connection.fetchrow(call.sql("sweep_look"), now, gone_after)
+    assert row is not None  # noqa: S101 -- it has no condition
+    moment, due, over, silent, kept, following = row
+    if not (due or over or silent or kept or retention):
+        return SweepReport(now=moment, next_due_at=following)
+    async with call.connection.transaction():
+        # Each part looks anew: what a rescue ends may be pruned at once.
+        promoted = await call.connection.fetchval(call.sql("sweep_promote"), moment, limit) if due else 0
+        if promoted:
+            call.hints.add(Wakeup.WORK)
+        ended = await _rescue(call, limit, new_id, moment) if over else []
+        states = [end.ending.state for end in ended]
+        found = await call.connection.fetch(call.sql("sweep_workers"), moment - gone_after, limit) if silent else []
+        pruned = await _prune(call, retention, limit, moment)
+        row = await call.connection.fetchrow(call.sql("sweep_look"), moment, gone_after)
+        assert row is not None  # noqa: S101 -- as above
+        return SweepReport(
+            promoted=promoted,
+            rescued=states.count(JobState.AVAILABLE),
+            discarded=tuple(end.id for end in ended if end.ending.state is JobState.DISCARDED),
+            cancelled=states.count(JobState.CANCELLED),
+            workers_gone=tuple(id for _, id in sorted((seen_at, id) for seen_at, id in found)),
+            pruned=pruned,
+            now=moment,
+            more=max(promoted, len(ended), len(found), pruned) >= limit,
+            next_due_at=row[-1],
+        )
+
+
+async def _rescue(call: Call, limit: int, new_id: Callable[[], str], now: int) -> list[End]:
+    ends = []
+    for row in await call.connection.fetch(call.sql("sweep_expired"), now, limit):
+        seq, id, _, attempt, max_attempts, crashes, max_crashes, queue, run_at, cancel, keep_failed, on_dead = row
+        ending = rescue_of(
+            attempt=attempt,
+            max_attempts=max_attempts,
+            crashes=crashes,
+            max_crashes=max_crashes,
+            run_at=run_at,
+            cancel_requested=cancel,
+        )
+        ends.append(End(ending, id, seq, queue, keep_failed, on_dead))
+    await write_ends(call, ends, rescue=True, new_id=new_id, now=now)
+    return ends
+
+
+class _Group(msgspec.Struct, frozen=True, gc=False):
+    """The finished jobs that a rule concerns: completed ones by themselves, the others together."""
+
+    queue: str
+    kind: str
+    completed: bool
+    number: int | None
+    ended_before: int | None
+
+
+async def _prune(call: Call, rules: Sequence[RetentionRule], limit: int, now: int) -> int:
+    own = await call.connection.fetch(call.sql("prune_own"), now, limit)
+    pruned = await delete(call, [row[0] for row in own])
+    groups = await _groups(call, rules, now) if rules and pruned < limit else []
+    if groups:
+        asked = [[getattr(group, name) for group in groups] for name in _Group.__struct_fields__]
+        over = await call.connection.fetch(call.sql("prune_groups_over"), limit - pruned, *asked)
+        pruned += await delete(call, [row[0] for row in over])
+    return pruned
+
+
+async def _groups(call: Call, rules: Sequence[RetentionRule], now: int) -> list[_Group]:
+    groups = []
+    for queue, kind in await call.connection.fetch(call.sql("prune_groups")):
+        retention = rule_for(rules, queue, kind)
+        if retention is not None:
+            for completed, keep in ((True, retention.completed), (False, retention.failed)):
+                if keep.count is not None or keep.age is not None:
+                    over = None if keep.age is None else now - keep.age + 1
+                    groups.append(_Group(queue, kind, completed, keep.count, over))
+    return groups
+
+
+async def delete(call: Call, found: Sequence[int]) -> int:
+    """Remove jobs with their history; the caller has locked them."""
+    if found:
+        await call.connection.execute(call.sql("delete"), sorted(found))
+    return len(found)

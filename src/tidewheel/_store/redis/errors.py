@@ -1,0 +1,118 @@
+"""Saying in our words what Redis says in its own: what happened, with which value, and what to do."""
+
+from __future__ import annotations
+
+import builtins
+import ssl
+from typing import Final
+
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    ConnectionError,  # noqa: A004 -- the driver's own name for it
+    MasterDownError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004 -- the same
+    TryAgainError,
+)
+
+from tidewheel._model.errors import StoreError, StoreFull, StoreUnavailable
+from tidewheel._store.redis.options import RedisOptions
+
+LOST: Final = (ConnectionError, OSError, EOFError)
+"""What a connection raises that is gone, when it is not about who we are."""
+FAILURES: Final = (RedisError, OSError, EOFError)
+"""Everything that `translated` takes."""
+_AWAY: Final = (BusyLoadingError, ClusterDownError, MasterDownError, TryAgainError)
+_AWAY_WORDS: Final = ("LOADING", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "UNKILLABLE")
+
+
+def translated(error: BaseException, options: RedisOptions) -> StoreError:
+    """Our error for one of the driver's, with the server and the remedy."""
+    return _who_we_are(error, options) or _how_it_is(error, options) or _what_is_there(error, options)
+
+
+def _who_we_are(error: BaseException, options: RedisOptions) -> StoreError | None:
+    """Credentials, rights, database, encryption."""
+    text, place = str(error), options.place
+    if isinstance(error, AuthenticationError) or text.startswith(("WRONGPASS", "NOAUTH", "invalid username-password")):
+        user = options.username or "default"
+        said = "no password" if options.password is None else "this password"
+        return StoreError(
+            f"{place} refuses user {user!r} with {said} ({text}). "
+            "Correct the URL: redis://user:password@host:6379/0 (characters such as @ and / written as %40 and %2F)."
+        )
+    if isinstance(error, NoPermissionError) or text.startswith("NOPERM"):
+        return StoreError(
+            f"The rights of user {options.username or 'default'!r} at {place} do not suffice: {text}. Tidewheel needs "
+            f"all commands on keys {{{options.namespace}}}:* and channels {{{options.namespace}}}:*, in a rule: "
+            f"~{{{options.namespace}}}:* &{{{options.namespace}}}:* +@all -@dangerous +info +config|get"
+        )
+    if "DB index" in text or "invalid DB" in text or text == "Invalid Database":
+        return StoreError(f"{place} has no database {options.db} ({text}). Redis has 0 to 15 unless told otherwise.")
+    if (failure := _tls_error(error)) is not None:
+        hint = "If the server does not speak TLS, write redis:// instead of rediss://."
+        if isinstance(failure, ssl.SSLCertVerificationError):
+            hint = (
+                "Give the file of its authority as ?tls_ca=FILE, or use the name that the certificate is for "
+                "(?tls_verify=none checks nothing)."
+            )
+        return StoreError(f"The encrypted connection to {place} failed: {failure}. {hint}")
+    return None
+
+
+def _how_it_is(error: BaseException, options: RedisOptions) -> StoreError | None:
+    """What may pass: away, busy, full."""
+    text, place = str(error), options.place
+    if isinstance(error, OutOfMemoryError) or text.startswith("OOM"):
+        return StoreFull(
+            f"The memory of {place} is full ({text}). Nothing was lost and running jobs can end; raise maxmemory, or "
+            "let ended jobs go sooner (retention). Callers may try again."
+        )
+    if text.startswith("MISCONF"):
+        return StoreFull(f"{place} takes no writes because it cannot save its data: {text}. Free some disk space there.")
+    if isinstance(error, ReadOnlyError) or text.startswith("READONLY"):
+        return StoreUnavailable(f"{place} has become a read-only replica. Point the URL at the primary server.")
+    if isinstance(error, _AWAY) or text.startswith(_AWAY_WORDS):
+        return StoreUnavailable(f"{place} cannot answer now: {text}. The operation may be repeated.")
+    if isinstance(error, TimeoutError | builtins.TimeoutError):
+        return StoreUnavailable(
+            f"{place} did not answer in time ({text or 'timeout'}). Is it overloaded, or behind a firewall? The limits "
+            f"are ?timeout={options.timeout / 1e6:g}s and ?connect_timeout={options.connect_timeout / 1e6:g}s."
+        )
+    if isinstance(error, LOST):
+        return StoreUnavailable(f"{place} cannot be reached ({text}). Is the server running, and the address right?")
+    return None
+
+
+def _what_is_there(error: BaseException, options: RedisOptions) -> StoreError:
+    """Data that is not ours, a server that is another one."""
+    text, place = str(error), options.place
+    if "WRONGTYPE" in text:
+        return StoreError(
+            f"A key {{{options.namespace}}}:* at {place} was replaced by something of another program ({text}). "
+            "Use a namespace of your own: ?namespace=NAME."
+        )
+    if isinstance(error, MovedError) or "CROSSSLOT" in text:
+        return StoreError(f"{place} is part of a cluster ({text}), which this version does not support.")
+    if isinstance(error, ResponseError) and "unknown command" in text:
+        return StoreError(f"{place} lacks a command ({text}). Tidewheel needs Redis 7 or Valkey 8, or newer.")
+    return StoreError(f"{place} refused an operation: {text or type(error).__name__}")
+
+
+def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    """The error of the encryption layer behind this one, if any: the driver wraps it."""
+    seen = 0
+    while error is not None and seen < 10:
+        if isinstance(error, ssl.SSLError):
+            return error
+        error, seen = error.__cause__ or error.__context__, seen + 1
+    return None
+
+

@@ -1,0 +1,64 @@
+"""The layout in Redis: every key, and who reads it.
+
+All keys begin with `{namespace}:`. The braces are a hash tag: in a cluster the whole namespace lies in one slot, so
+that one script is one atom; to spread load, use several namespaces.
+
+| key                     | type   | what is in it |
+|-------------------------|--------|---------------|
+| `meta`                  | hash   | `schema`, `seq` (last place in the order of the enqueue), `clock` (highest time seen) |
+| `job:ID`                | hash   | `h` head, `a` arguments, and where there are: `t` tags, `m` meta, `o` options, |
+|                         |        | `p` progress, `r` result, `e` error (msgpack: type, message, stack) |
+| `attempts:ID`           | list   | msgpack: epoch, attempt, worker, started_at, ended_at, outcome, error |
+| `logs:ID`               | list   | msgpack: at, level, message; the newest 1000 |
+| `all`                   | zset   | ids of all jobs by seq |
+| `dead`                  | zset   | ids of the discarded ones by seq |
+| `ready:N:QUEUE:KIND`    | zset   | the line of a queue and kind (N: bytes of the queue's name). All scores are 0, so the |
+|                         |        | members' text is the order: priority (4 digits), 0 for lifo else 1, run_at (19), seq (16), |
+|                         |        | the latter two as what is left to 2^53 for lifo; then the id |
+| `kinds:QUEUE`           | set    | the kinds of the queue whose line is not empty: a claim merges those it wants |
+| `due`                   | zset   | seq (16 digits), s(cheduled) or r(etryable), id; by run_at |
+| `leases`                | zset   | seq (16 digits), id; of the running jobs, by end of lease |
+| `ended:cN:QUEUE:KIND`   | zset   | seq (16 digits), id; of completed jobs (`f` instead of `c`: of the others), by finished_at |
+| `groups`                | set    | the `cN:QUEUE:KIND` of the lines above that may have jobs |
+| `own`                   | zset   | finished_at, seq (16 digits each), id; of ended jobs with a keeping time of their own, by |
+|                         |        | the moment it is over |
+| `unique`                | hash   | unique key: id of the live job that holds it |
+| `counts`                | hash   | `STATE:QUEUE`: number of jobs |
+| `queues`                | hash   | queue: 1 when paused, 0 when not; the stored settings |
+| `workers`, `seen`       | hash,  | worker id: JSON of `WorkerInfo`; worker ids by last beat |
+|                         | zset   | |
+| `hint:KIND`             | channel| an empty message; KIND is the text of a `Wakeup` |
+
+The head is a msgpack array of all that scripts look at: state, epoch, attempt, crashes, seq, queue, kind, priority,
+lifo, run_at, max_attempts, max_crashes, enqueued_at, cancel_requested, unique_key, keep_completed, keep_failed,
+on_dead, worker, started_at, finished_at, lease_until. What there is none of is `false`. One small value is read and
+written faster than a dozen fields. Times beyond 2^53 microseconds (year 2255) stand as text, for Lua counts in doubles.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCHEMA: Final = 1
+"""The layout above. A change that older versions cannot read gets the next number."""
+
+TYPES: Final = {
+    "meta": "hash",
+    "all": "zset",
+    "dead": "zset",
+    "due": "zset",
+    "leases": "zset",
+    "groups": "set",
+    "own": "zset",
+    "unique": "hash",
+    "counts": "hash",
+    "queues": "hash",
+    "workers": "hash",
+    "seen": "zset",
+}
+"""The keys whose whole name is known, and their types: what else lies there is not ours."""
+
+
+def key(namespace: str, name: str) -> str:
+    """The full name of a key."""
+    return f"{{{namespace}}}:{name}"

@@ -1,0 +1,27 @@
+#!lua flags=allow-oom
+-- Say that a worker lives; extend its leases, write progress and log lines.
+-- ask: now or nil, worker id, worker (JSON), lease, beats (each: id, epoch, progress or nil, log lines)
+-- gives: one letter a beat: e(xtended), c(ancel), l(ost)
+local now, worker, lease = clock(ask[1]), ask[2], ask[4]
+call('HSET', ROOT .. 'workers', worker, ask[3])
+call('ZADD', ROOT .. 'seen', now, worker)
+local answers = {}
+for index, one in ipairs(ask[5]) do
+    local id = one[1]
+    local head = head_of(id)
+    if head and head[STATE] == 'running' and head[EPOCH] == one[2] then
+        head[LEASE] = now + lease
+        add(LEASES, head[LEASE], numbered(head, id))
+        if one[3] then
+            save(id, head, 'p', one[3])
+        else
+            save(id, head)
+        end
+        add_logs(id, one[4])
+        answers[index] = head[CANCEL] and 'c' or 'e'
+    else
+        answers[index] = 'l'
+    end
+end
+flush()
+return table.concat(answers)

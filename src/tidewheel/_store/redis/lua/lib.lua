@@ -1,0 +1,341 @@
+-- What the scripts share. It stands before each of them, behind its first line.
+--
+-- KEYS[1]  the namespace's meta key; every other key begins as it does ("{namespace}:"), so one script is one atom
+-- ARGV[1]  the question, a msgpack array; each script says what is in it
+--
+-- keys.py describes every key. A job's head is a msgpack array of what scripts look at, in the places below;
+-- `false` stands for "none", since nil would make a hole in it.
+
+local STATE, EPOCH, ATTEMPT, CRASHES, SEQ, QUEUE, KIND, PRIORITY, LIFO, RUN_AT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+local MAX_ATTEMPTS, MAX_CRASHES, ENQUEUED_AT, CANCEL, UNIQUE = 11, 12, 13, 14, 15
+local KEEP_COMPLETED, KEEP_FAILED, ON_DEAD, WORKER, STARTED_AT, FINISHED_AT, LEASE = 16, 17, 18, 19, 20, 21, 22
+
+local ROOT = string.sub(KEYS[1], 1, -5)
+local JOB, ATTEMPTS, LOGS = ROOT .. 'job:', ROOT .. 'attempts:', ROOT .. 'logs:'
+local ALL, DUE, LEASES, OWN, DEAD = ROOT .. 'all', ROOT .. 'due', ROOT .. 'leases', ROOT .. 'own', ROOT .. 'dead'
+local HOLDERS, COUNTS, QUEUES, GROUPS = ROOT .. 'unique', ROOT .. 'counts', ROOT .. 'queues', ROOT .. 'groups'
+local FINAL = { completed = true, cancelled = true, discarded = true }
+local LOG_LINES = 1000
+local STEP_BACK = 60000000  -- a clock that was set back by more is followed: better early than a day of standing still
+local EXACT = 9007199254740992  -- a double counts exactly up to here
+
+local ask = cmsgpack.unpack(ARGV[1])
+local call, pack, format = redis.call, cmsgpack.pack, string.format
+
+-- The moment of this script: the one given (a test's), or the server's clock, which another server may have
+-- shown later before a failover: the highest time seen is kept.
+local function clock(given)
+    if given then
+        return given
+    end
+    local time = call('TIME')
+    local now = time[1] * 1000000 + time[2]
+    local mark = tonumber(call('HGET', KEYS[1], 'clock') or 0)
+    if now < mark and mark - now <= STEP_BACK then
+        return mark
+    end
+    call('HSET', KEYS[1], 'clock', format('%.0f', now))
+    return now
+end
+
+-- Writes to sorted sets, sets and counts are collected, so that each key is written once a script.
+
+local adds, drops, lines, counts, hints = {}, {}, {}, {}, {}
+
+local function add(key, score, member)
+    local batch = adds[key]
+    if not batch then
+        batch = {}
+        adds[key] = batch
+    end
+    batch[#batch + 1] = score
+    batch[#batch + 1] = member
+end
+
+local function drop(key, member)
+    local batch = drops[key]
+    if not batch then
+        batch = {}
+        drops[key] = batch
+    end
+    batch[#batch + 1] = member
+end
+
+local function count(state, queue, by)
+    local field = state .. ':' .. queue
+    counts[field] = (counts[field] or 0) + by
+end
+
+local function in_parts(command, key, batch)
+    for first = 1, #batch, 2000 do
+        call(command, key, unpack(batch, first, math.min(first + 1999, #batch)))
+    end
+end
+
+-- Write what was collected.
+local function flush()
+    for key, batch in pairs(adds) do
+        in_parts('ZADD', key, batch)
+    end
+    for key, batch in pairs(drops) do
+        in_parts('ZREM', key, batch)
+    end
+    for key, line in pairs(lines) do
+        if adds[key] then
+            call('SADD', line[1], line[2])
+        end
+        if drops[key] and call('EXISTS', key) == 0 then
+            call('SREM', line[1], line[2])
+        end
+    end
+    for field, by in pairs(counts) do
+        if by ~= 0 and call('HINCRBY', COUNTS, field, by) == 0 then
+            call('HDEL', COUNTS, field)
+        end
+    end
+    adds, drops, lines, counts = {}, {}, {}, {}
+end
+
+-- Tell who listens; one message a kind.
+local function ring()
+    for kind in pairs(hints) do
+        call('PUBLISH', ROOT .. 'hint:' .. kind, '')
+    end
+end
+
+-- Heads
+
+-- The head of a job, or nil when there is none or it cannot be read.
+local function head_of(id)
+    local packed = call('HGET', JOB .. id, 'h')
+    if packed then
+        local fine, head = pcall(cmsgpack.unpack, packed)
+        if fine and type(head) == 'table' and type(head[LEASE]) ~= 'nil' then
+            return head
+        end
+    end
+    return nil
+end
+
+local function save(id, head, ...)
+    call('HSET', JOB .. id, 'h', pack(head), ...)
+end
+
+local function numbered(head, id)
+    return format('%016.0f', head[SEQ]) .. id
+end
+
+-- A number as text that sorts as the number does.
+local function sortable(number)
+    if number < 0 then
+        return format('0%018.0f', math.max(0, EXACT + number))
+    end
+    return format('1%018.0f', number)
+end
+
+-- A job's place in line as text: priority, lifo first, time, order of the enqueue. 40 characters.
+local function turn(head)
+    local run_at = tonumber(head[RUN_AT])
+    if head[LIFO] then
+        return format('%04d0%s%016.0f', head[PRIORITY], sortable(-run_at), EXACT - head[SEQ])
+    end
+    return format('%04d1%s%016.0f', head[PRIORITY], sortable(run_at), head[SEQ])
+end
+
+local function pair_of(queue, kind)
+    return #queue .. ':' .. queue .. ':' .. kind
+end
+
+local function line_of(queue, kind)
+    return ROOT .. 'ready:' .. pair_of(queue, kind)
+end
+
+local function kinds_of(queue)
+    return ROOT .. 'kinds:' .. queue
+end
+
+-- A line was changed: afterwards its kind is, or is not, among those that wait in its queue.
+local function line_changed(key, queue, kind)
+    if not lines[key] then
+        lines[key] = { kinds_of(queue), kind }
+    end
+end
+
+-- The sorted set that an ended job is in, its score there, its member.
+local function ended_of(head, id)
+    local keep
+    if head[STATE] == 'completed' then
+        keep = head[KEEP_COMPLETED]
+    else
+        keep = head[KEEP_FAILED]
+    end
+    if keep then
+        return OWN, head[FINISHED_AT] + keep, format('%016.0f', head[FINISHED_AT]) .. numbered(head, id)
+    end
+    local group = (head[STATE] == 'completed' and 'c' or 'f') .. pair_of(head[QUEUE], head[KIND])
+    return ROOT .. 'ended:' .. group, head[FINISHED_AT], numbered(head, id), group
+end
+
+local function due_member(head, id)
+    return format('%016.0f', head[SEQ]) .. string.sub(head[STATE], 1, 1) .. id
+end
+
+-- Take a job out of what its state put it in. The caller changes the head, then says `enter`.
+local function leave(id, head)
+    local state = head[STATE]
+    count(state, head[QUEUE], -1)
+    if state == 'running' then
+        drop(LEASES, numbered(head, id))
+    elseif state == 'available' then
+        local key = line_of(head[QUEUE], head[KIND])
+        drop(key, turn(head) .. id)
+        line_changed(key, head[QUEUE], head[KIND])
+    elseif FINAL[state] then
+        local key, _, member = ended_of(head, id)
+        drop(key, member)
+        if state == 'discarded' then
+            drop(DEAD, id)
+        end
+    else
+        drop(DUE, due_member(head, id))
+    end
+end
+
+local groups_seen = {}
+
+-- Put a job where `state` belongs, and hint it. `finished_at` must be set for a final state.
+local function enter(id, head, state)
+    head[STATE] = state
+    count(state, head[QUEUE], 1)
+    if state == 'running' then
+        add(LEASES, head[LEASE], numbered(head, id))
+    elseif state == 'available' then
+        local key = line_of(head[QUEUE], head[KIND])
+        add(key, 0, turn(head) .. id)
+        line_changed(key, head[QUEUE], head[KIND])
+        hints.work = true
+    elseif FINAL[state] then
+        local key, score, member, group = ended_of(head, id)
+        add(key, score, member)
+        if group and not groups_seen[group] then
+            groups_seen[group] = true
+            call('SADD', GROUPS, group)
+        end
+        if state == 'discarded' then
+            add(DEAD, head[SEQ], id)
+        end
+        if head[UNIQUE] and call('HGET', HOLDERS, head[UNIQUE]) == id then
+            call('HDEL', HOLDERS, head[UNIQUE])
+        end
+        hints.settled = true
+    else
+        add(DUE, tonumber(head[RUN_AT]), due_member(head, id))
+        hints.due = true
+    end
+end
+
+-- Discard a job whose head cannot be read, found in a sorted set under `seq`; `state` is what that set is for.
+-- Where there is nothing left of the job, its places are given up. A queue that is not known is shown as "?".
+local function set_aside(id, seq, state, queue, kind, now)
+    if queue then
+        count(state, queue, -1)
+    end
+    queue, kind = queue or '?', kind or '?'
+    if call('EXISTS', JOB .. id) == 0 then
+        drop(ALL, id)
+        return
+    end
+    local head = {
+        state, 0, 0, 0, seq, queue, kind, 100, false, now, 1, 1, now, false, false, false, false, false, false, false,
+        now, false,
+    }
+    enter(id, head, 'discarded')
+    save(id, head, 'e', pack({ 'tidewheel.Unreadable', 'The row cannot be read: it was changed or damaged.', '' }))
+end
+
+-- Jobs that are made
+
+local last_seq
+
+-- Insert a job. row: id, kind, queue, args, priority, delay, run_at, lifo, max_attempts, max_crashes, unique_key,
+-- tags, meta, options, keep_completed, keep_failed, on_dead
+local function insert(row, now)
+    last_seq = (last_seq or tonumber(call('HGET', KEYS[1], 'seq') or 0)) + 1
+    local id, unique = row[1], row[11]
+    local run_at = row[7] or now + row[6]
+    local head = {
+        false, 0, 0, 0, last_seq, row[3], row[2], row[5], row[8], run_at, row[9], row[10], now, false,
+        unique or false, row[15] or false, row[16] or false, row[17] or false, false, false, false, false,
+    }
+    enter(id, head, tonumber(run_at) > now and 'scheduled' or 'available')
+    add(ALL, last_seq, id)
+    if unique then
+        call('HSET', HOLDERS, unique, id)
+    end
+    if row[12] or row[13] or row[14] then
+        local fields = { 'a', row[4] }
+        for index, field in ipairs({ 't', 'm', 'o' }) do
+            if row[11 + index] then
+                fields[#fields + 1] = field
+                fields[#fields + 1] = row[11 + index]
+            end
+        end
+        save(id, head, unpack(fields))
+    else
+        call('HSET', JOB .. id, 'h', pack(head), 'a', row[4])
+    end
+end
+
+local function save_seq()
+    if last_seq then
+        call('HSET', KEYS[1], 'seq', format('%.0f', last_seq))
+    end
+end
+
+-- Insert the job that tells of a dead letter. dead: new id, arguments, the other columns as `insert` has them
+local function insert_told(head, dead_id, new_id, args, row, now)
+    if call('EXISTS', JOB .. new_id) == 0 then
+        local told = { unpack(row, 1, 10) }
+        told[1], told[2], told[3], told[4] = new_id, head[ON_DEAD], head[QUEUE], args
+        insert(told, now)
+    end
+end
+
+-- The past of a job
+
+local function add_logs(id, said)
+    if said and #said > 0 then
+        for first = math.max(1, #said - LOG_LINES + 1), #said do
+            call('RPUSH', LOGS .. id, pack(said[first]))
+        end
+        call('LTRIM', LOGS .. id, -LOG_LINES, -1)
+    end
+end
+
+-- Keep the record of the attempt that ends now; `why` is an error (type, message, stack) or nil.
+local function record(id, head, now, word, why)
+    local values = pack(head[EPOCH], head[ATTEMPT], head[WORKER] or nil, head[STARTED_AT] or now, now, word, why)
+    call('RPUSH', ATTEMPTS .. id, '\151' .. values)
+end
+
+-- Remove a job and its past.
+local function remove(id, head)
+    leave(id, head)
+    drop(ALL, id)
+    call('DEL', JOB .. id, ATTEMPTS .. id, LOGS .. id)
+    if head[UNIQUE] and call('HGET', HOLDERS, head[UNIQUE]) == id then
+        call('HDEL', HOLDERS, head[UNIQUE])
+    end
+end
+
+-- A job as people see it: one msgpack array of id, head, args, tags, meta, options, progress, result, error.
+-- Gives nil when there is no such job.
+local function whole(id)
+    local row = call('HMGET', JOB .. id, 'h', 'a', 't', 'm', 'o', 'p', 'r', 'e')
+    if not row[1] then
+        return nil
+    end
+    return '\153' .. pack(id) .. row[1]
+        .. pack(row[2] or '', row[3] or nil, row[4] or nil, row[5] or nil, row[6] or nil, row[7] or nil)
+        .. (row[8] or '\192')
+end

@@ -1,0 +1,180 @@
+#!lua flags=allow-oom
+-- Promote, rescue, forget workers, prune. `rescue_of` in _model/transition.py has the decisions.
+-- ask: now or nil, limit, silent microseconds after which a worker is gone,
+--      rules (each: kind, queue or nil, completed: count or nil, age or nil, failed: count or nil, age or nil),
+--      error of a crash and of a lost lease (each: type, message, stack, with {crashes} and the like to fill in),
+--      {id of a job to be discarded: [new id, arguments]} for the jobs that tell of it, columns of such a job
+-- gives: [true, ids] when jobs to be discarded lack an entry in that map: nothing was done, ask again; or
+--        [false, promoted, rescued, ids discarded, cancelled, workers gone, pruned, now, more, next_due_at or nil]
+local now, limit, rules, tellers = clock(ask[1]), ask[2], ask[4], ask[7]
+
+local function filled(template, head)
+    local values = {
+        ['{crashes}'] = head[CRASHES] + 1, ['{max_crashes}'] = head[MAX_CRASHES], ['{attempt}'] = head[ATTEMPT],
+        ['{max_attempts}'] = head[MAX_ATTEMPTS],
+    }
+    return { template[1], (string.gsub(template[2], '{[a-z_]+}', values)), template[3] }
+end
+
+-- What becomes of a job whose lease is over: state, error.
+local function rescued_to(head)
+    if head[CANCEL] then
+        return 'cancelled'
+    elseif head[CRASHES] + 1 >= head[MAX_CRASHES] then
+        return 'discarded', filled(ask[5], head)
+    elseif head[ATTEMPT] >= head[MAX_ATTEMPTS] then
+        return 'discarded', filled(ask[6], head)
+    end
+    return 'available'
+end
+
+local expired, lacking = {}, {}
+for _, member in ipairs(call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, limit)) do
+    local id = string.sub(member, 17)
+    local head = head_of(id)
+    local state, err
+    if head then
+        state, err = rescued_to(head)
+        if state == 'discarded' and head[ON_DEAD] and not tellers[id] then
+            lacking[#lacking + 1] = id
+        end
+    end
+    expired[#expired + 1] = { id, head, state, err, member }
+end
+if #lacking > 0 then
+    return pack({ true, lacking })
+end
+
+local due = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
+for _, member in ipairs(due) do
+    local id = string.sub(member, 18)
+    local head = head_of(id)
+    if head then
+        leave(id, head)
+        enter(id, head, 'available')
+        save(id, head)
+    else
+        drop(DUE, member)
+        set_aside(id, tonumber(string.sub(member, 1, 16)), 'scheduled', nil, nil, now)
+    end
+end
+
+local rescued, discarded, cancelled = 0, {}, 0
+for _, one in ipairs(expired) do
+    local id, head, state, err = one[1], one[2], one[3], one[4]
+    if head then
+        record(id, head, now, 'rescue', err)
+        leave(id, head)
+        head[EPOCH], head[CRASHES] = head[EPOCH] + 1, head[CRASHES] + 1
+        head[LEASE], head[CANCEL], head[FINISHED_AT] = false, false, FINAL[state] and now or false
+        enter(id, head, state)
+        if err then
+            save(id, head, 'e', pack(err))
+        else
+            save(id, head)
+        end
+        if state == 'available' then
+            rescued = rescued + 1
+        elseif state == 'cancelled' then
+            cancelled = cancelled + 1
+        else
+            discarded[#discarded + 1] = id
+            if head[ON_DEAD] then
+                insert_told(head, id, tellers[id][1], tellers[id][2], ask[8], now)
+            end
+        end
+    else
+        drop(LEASES, one[5])
+        set_aside(id, tonumber(string.sub(one[5], 1, 16)), 'running', nil, nil, now)
+    end
+end
+flush()
+
+-- Workers: only when one is silent, look whose jobs run.
+local gone = {}
+local silent = call('ZRANGEBYSCORE', ROOT .. 'seen', '-inf', now - ask[3])
+if #silent > 0 then
+    local busy = {}
+    for _, member in ipairs(call('ZRANGE', LEASES, 0, -1)) do
+        local head = head_of(string.sub(member, 17))
+        if head and head[WORKER] then
+            busy[head[WORKER]] = true
+        end
+    end
+    for _, worker in ipairs(silent) do
+        if #gone < limit and not busy[worker] then
+            gone[#gone + 1] = worker
+            drop(ROOT .. 'seen', worker)
+            call('HDEL', ROOT .. 'workers', worker)
+        end
+    end
+end
+
+local pruned = 0
+
+local function prune(key, member, skip)
+    local id = string.sub(member, skip + 1)
+    local head = head_of(id)
+    if head then
+        remove(id, head)
+    else
+        drop(key, member)
+        drop(ALL, id)
+        call('DEL', JOB .. id, ATTEMPTS .. id, LOGS .. id)
+    end
+    pruned = pruned + 1
+end
+
+for _, member in ipairs(call('ZRANGEBYSCORE', OWN, '-inf', now, 'LIMIT', 0, limit)) do
+    prune(OWN, member, 32)
+end
+
+-- The first rule that matches a (queue, kind), or nil.
+local function rule_for(queue, kind)
+    for _, rule in ipairs(rules) do
+        if rule[1] == kind and (not rule[2] or rule[2] == queue) then
+            return rule
+        end
+    end
+    return nil
+end
+
+if #rules > 0 then
+    for _, group in ipairs(call('SMEMBERS', GROUPS)) do
+        local length, rest = string.match(group, '^.(%d+):(.*)$')
+        local queue, kind = string.sub(rest, 1, length), string.sub(rest, length + 2)
+        local rule = pruned < limit and rule_for(queue, kind)
+        if rule then
+            local completed, key = string.sub(group, 1, 1) == 'c', ROOT .. 'ended:' .. group
+            local keep, age = rule[completed and 3 or 5], rule[completed and 4 or 6]
+            local size = call('ZCARD', key)
+            local over = keep and math.max(0, size - keep) or 0
+            if age then
+                over = math.max(over, call('ZCOUNT', key, '-inf', now - age))
+            end
+            over = math.min(over, limit - pruned)
+            if over > 0 then
+                for _, member in ipairs(call('ZRANGE', key, 0, over - 1)) do
+                    prune(key, member, 16)
+                end
+            end
+            if over >= size then
+                call('SREM', GROUPS, group)
+            end
+        end
+    end
+end
+flush()
+save_seq()
+ring()
+
+local next_due
+for _, key in ipairs({ DUE, LEASES }) do
+    local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    local moment = tonumber(first[2])
+    if moment and (not next_due or moment < next_due) then
+        next_due = moment
+    end
+end
+local most = math.max(#due, #expired, #gone, pruned)
+return pack({ false, #due, rescued, discarded, cancelled, gone, pruned, now, most >= limit, next_due })

