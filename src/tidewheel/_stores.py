@@ -11,7 +11,7 @@ from tidewheel._model.errors import ConfigError
 if TYPE_CHECKING:
     from tidewheel._store.base import Store
 
-_SCHEMES: Final = ("memory", "sqlite")
+_SCHEMES: Final = ("memory", "sqlite", "redis", "rediss", "valkey")
 
 
 def make_store(url: str, env: Env) -> Store:
@@ -29,6 +29,16 @@ def make_store(url: str, env: Env) -> Store:
         from tidewheel._store.memory import MemoryStore
 
         return MemoryStore(env)
+    if scheme in {"redis", "rediss", "valkey", "valkeys"}:
+        try:
+            from tidewheel._store.redis import RedisStore
+        except ImportError as error:
+            raise ConfigError(
+                f"The store of {scheme}: URLs needs the packages redis and hiredis ({error}). "
+                "Install them: pip install 'tidewheel[redis]'."
+            ) from error
+
+        return RedisStore(url, env)
     close = difflib.get_close_matches(scheme, _SCHEMES, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise ConfigError(

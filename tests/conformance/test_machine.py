@@ -1,4 +1,4 @@
-"""The model and the embedded store live the same life: random operations go into both, every answer is compared.
+"""The model and a real store live the same life: random operations go into both, every answer is compared.
 
 Few ids, queues, keys and times make collisions likely: stale and repeated leases, ids that exist, keys that are
 held, things that are due at the same moment. Where the specification leaves the order of equals open, both stores
@@ -12,13 +12,15 @@ import os
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from tests.servers.postgres import Postgres
 
+from tidewheel._env import Env
 from tidewheel._model.duration import SECOND
 from tidewheel._model.job import ErrorInfo, History, Lease, LogLine, NewJob
 from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, Released, RetryLater, Settlement, Snoozed
@@ -29,6 +31,7 @@ from tidewheel._model.state import JobState
 from tidewheel._model.worker import LeaseBeat, Want, WorkerInfo
 from tidewheel._store.base import Store
 from tidewheel._store.memory import MemoryStore
+from tidewheel._store.postgres import PostgresStore
 from tidewheel._store.sqlite import SqliteStore
 from tidewheel.testing import FakeClock, fake_env
 
@@ -100,14 +103,32 @@ filters = st.builds(
 )
 
 
+class AtTheClock:
+    """A server's store has a clock of its own; here it is told the time of the test's."""
+
+    def __init__(self, store: Store, clock: FakeClock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._store, name)
+        if name in ("enqueue", "claim", "beat", "settle", "sweep", "alter"):
+            return lambda *words, **options: operation(*words, now=self._clock(), **options)
+        return operation
+
+
 class TwoStores(RuleBasedStateMachine):
+    def real_store(self, env: Env) -> Store:
+        return SqliteStore(str(Path(self.folder.name) / "jobs.db"), env)
+
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory(prefix="tidewheel-")
         self.clock = FakeClock()
         self.model: Store = MemoryStore(fake_env(self.clock, ids="made-"))
-        self.real: Store = SqliteStore(str(Path(self.folder.name) / "jobs.db"), fake_env(self.clock, ids="made-"))
+        real = AtTheClock(self.real_store(fake_env(self.clock, ids="made-")), self.clock)
+        self.real = cast("Store", real)
         self.alike = True
         self.leases = [Lease("nobody", 1)]
         self.run(self.model.open())
@@ -241,6 +262,13 @@ class TwoStores(RuleBasedStateMachine):
         self.both(lambda store: store.workers())
 
 
+class OnPostgres(TwoStores):
+    url: ClassVar[Callable[[], str]]
+
+    def real_store(self, env: Env) -> Store:
+        return PostgresStore(type(self).url(), env)
+
+
 async def _pages(store: Store, where: JobFilter, limit: int) -> list[list[str]]:
     """The ids, page by page."""
     pages, cursor = [], None
@@ -259,3 +287,9 @@ async def _histories(store: Store) -> list[History | None]:
 @pytest.mark.timeout(0 if LONG else 400)  # a failure is made small first, which takes minutes
 def test_the_embedded_store_does_what_the_model_does() -> None:
     run_state_machine_as_test(TwoStores, settings=FOR_HOURS if LONG else QUICKLY)
+
+
+@pytest.mark.timeout(0 if LONG else 400)
+def test_postgres_does_what_the_model_does(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+    OnPostgres.url = lambda: f"{postgres.url}?schema={new_schema()}"
+    run_state_machine_as_test(OnPostgres, settings=FOR_HOURS if LONG else QUICKLY)

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e._harness import Site, all_ended
 from tidewheel import App, JobFilter, JobState
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 BAD = "CAST(x'6162ff63' AS TEXT)"
 LOST = "state = 'running', lease_until = 1, started_at = 1, epoch = 1, attempt = 1"
 
@@ -69,7 +69,7 @@ async def everything(app: App) -> dict[str, int]:
 
 
 async def test_rows_that_cannot_be_read_stand_in_nobodys_way(site: Site) -> None:
-    async with site.app(audit=False, attempts=1) as app:
+    async with site.app(audit=False) as app:
         good, bad = [], {}
         for name, change in CASES.items():
             good += await site.add(app, "tell", ("before",), tags=("t",))
@@ -90,7 +90,6 @@ async def test_rows_that_cannot_be_read_stand_in_nobodys_way(site: Site) -> None
         rest = [handle for name, handle in bad.items() if name in COMPLETED]
         assert {job.state for job in await all_ended(rest, app)} == {JobState.COMPLETED}
         assert await worker.stop() == 0
-        assert "Traceback (most recent call last)" not in worker.log.replace("\n  ", "") or True
         after = await everything(app)
         assert after["jobs"] == before["jobs"] + 1  # the one that tells of a dead letter, of a kind nobody has
         assert after["dead"] == len(DISCARDED)
@@ -128,8 +127,8 @@ async def test_rows_that_cannot_be_read_can_be_shown_retried_cancelled_and_delet
                 assert "does not exist" in job.error.message
                 assert await handle.retry()
                 assert await handle.state() is JobState.AVAILABLE
-            if "UTF-8" in name and "lost" not in name:
-                assert "ab\\xffc" in str(job)
+            if "UTF-8" in name and "lost" not in name and "tags" not in name:  # no tags are better than half of one
+                assert "ab\\xffc" in str(job).replace("\\\\", "\\")
             await handle.cancel()
             if not name.startswith("lost"):
                 assert await handle.delete(), name

@@ -8,11 +8,13 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 from tidewheel import App, Env, Event, Job, StoreUnavailable
 from tidewheel._engine.attempt import Attempt
 from tidewheel._engine.worker import Worker
+from tidewheel._model.duration import SECOND
 from tidewheel._model.job import Claimed, NewJob
 from tidewheel._model.outcome import Settlement
 from tidewheel._model.query import Accepted, Enqueued, SweepReport
@@ -51,9 +53,11 @@ class FaultyStore(MemoryStore):
         self.gates: dict[str, asyncio.Event] = {}
         self.calls: Counter[str] = Counter()
         self.given: defaultdict[str, list[Any]] = defaultdict(list)
+        self.order: list[str] = []
 
     async def _do(self, name: str, work: Coroutine[Any, Any, Any]) -> Any:
         self.calls[name] += 1
+        self.order.append(name)
         try:
             if name in self.gates:
                 await self.gates[name].wait()
@@ -152,10 +156,15 @@ class Ears:
 
 
 @asynccontextmanager
-async def running(app: App, **options: Any) -> AsyncIterator[Worker]:
-    """A worker of the app beside the block; at its end it is stopped and must end without an error."""
+async def running(app: App, *, short_lease: float | None = None, **options: Any) -> AsyncIterator[Worker]:
+    """A worker of the app beside the block; at its end it is stopped and must end without an error.
+
+    `short_lease` is one below the least that options take, in seconds.
+    """
     ears = Ears(app, "worker.started")
     worker = app.worker(**{"signals": False, "grace": 1, **options})
+    if short_lease is not None:
+        worker.options = replace(worker.options, lease=round(short_lease * SECOND))
     task = asyncio.create_task(worker.run(), name="worker under test")
     try:
         started = asyncio.create_task(ears.next("worker.started"))

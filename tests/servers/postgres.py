@@ -93,7 +93,19 @@ class Postgres:
 
     def make(self) -> None:
         """Create the data folder and start."""
-        asked = [self._bin / "initdb", "-D", self._data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+        asked = [
+            self._bin / "initdb",
+            "-D",
+            self._data,
+            "-U",
+            "tester",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-N",
+        ]
         done = subprocess.run(asked, cwd=self.folder, capture_output=True, text=True, check=False, **self._who.popen())
         if done.returncode:
             raise NoServer(f"initdb failed, so PostgreSQL cannot be tested here: {done.stdout}{done.stderr}")

@@ -36,7 +36,12 @@ def wanted(file: str) -> list[str]:
     by_file: dict[str, list[str]] = {
         "runtime.txt": core,
         "demo.txt": [*core, *extras["demo"], *build],
-        "dev.txt": [*core, *extras["demo"], *extras["fast"], *build, *project["dependency-groups"]["dev"]],
+        "dev.txt": [
+            *core,
+            *(line for extra in extras.values() for line in extra),
+            *build,
+            *project["dependency-groups"]["dev"],
+        ],
     }
     return by_file[file]
 

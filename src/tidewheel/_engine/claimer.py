@@ -92,7 +92,7 @@ class Claimer:
             first = self._random.randrange(count)
             queues = (*queues[first:], *queues[:first])
         claimed: list[Claimed] = []
-        while queues and not claimed and not self._stopped.is_set():
+        while queues and not claimed and self.free > 0 and not self._stopped.is_set():
             slots = min(self.free, self._most)
             claimed = await self._claim(_shared(slots, queues))
             queues = queues[slots:]  # fewer slots than queues: those that could not be asked yet

@@ -75,8 +75,8 @@ def _parse(text: str) -> int:
 
 def human(value: int) -> str:
     """`value` microseconds as short text: 850ms, 12s, 1h30m."""
-    if value < SECOND:
-        return f"{value / 1000:g}ms"
+    if value < 999_500:  # from here on it would be rounded to a second
+        return f"{value / 1000:.3g}ms"
     seconds = value / SECOND
     if seconds < 59.95:  # from here on it would be rounded to 60
         return f"{seconds:.3g}s"

@@ -191,8 +191,8 @@ async def alter(
     async with call.connection.transaction():
         if isinstance(ids, JobFilter):
             return await _alter_where(call, ids, action, limit, now)
-        rows, order = await _locked(call, action, "id = ANY ($1::text[])", storable(ids), now)
-        found = {row.id: row for row in rows}
+        locked, order = await _locked(call, action, "id = ANY ($1::text[])", [storable(ids), now])
+        found = {row.id: row for row in locked}
         answers = [order.decide(found[id])[0] if id in found else Altered(id, None, None) for id in ids]
         await order.write()
         return answers
@@ -213,27 +213,26 @@ async def _alter_where(call: Call, where: JobFilter, action: Action, limit: int,
         if not found:
             break
         parameters[0] = found[-1]
-        rows, order = await _locked(call, action, "seq = ANY ($1::bigint[])", found, now)
-        rows.sort(key=lambda row: row.seq)
-        fitting = [row for row in rows if not row.cancel_requested]  # others may have changed it since the look
-        decided = [order.decide(row) for row in fitting]
+        # Asked again under the lock: a row may have changed since the look.
+        which = f"seq = ANY ($1::bigint[]) AND {condition}"
+        locked, order = await _locked(call, action, which, [found, now, *parameters[2:]])
+        decided = [order.decide(row) for row in sorted(locked, key=lambda row: row.seq)]
         answers += [answer for answer, changed in decided if changed]
         await order.write()
     return answers
 
 
-async def _locked(
-    call: Call, action: Action, which: str, values: Sequence[Any], now: int | None
-) -> tuple[list[_Row], _Order]:
-    """Lock rows in the order of their ids; gives them, and the order that can be given to them."""
+async def _locked(call: Call, action: Action, which: str, parameters: Sequence[Any]) -> tuple[list[_Row], _Order]:
+    """Lock rows in the order of their ids; gives them, and the order that can be given to them. The second
+    parameter is now, or None.
+    """
     found = await call.connection.fetch(
         with_schema(
             f"SELECT id, seq, state, unique_key, cancel_requested, coalesce($2::bigint, {CLOCK}) "
             f"FROM {{schema}}.jobs WHERE {which} ORDER BY id FOR UPDATE",
             call.schema,
         ),
-        values,
-        now,
+        *parameters,
     )
     keys = {row[3] for row in found if row[3] is not None} if action is Action.RETRY else None
     held = {row[0] for row in await call.connection.fetch(call.sql("alter_holders"), list(keys))} if keys else set()

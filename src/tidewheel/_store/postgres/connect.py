@@ -25,7 +25,7 @@ _CONNECT: Final = 10.0
 _COMMAND: Final = 60.0
 _IDLE: Final = 300.0
 
-ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError)
+ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError)
 """What the driver may raise. `OSError` has time-outs and TLS errors among it."""
 AGAIN: Final = (
     asyncpg.DeadlockDetectedError,
@@ -44,8 +44,7 @@ _AWAY: Final = (
     asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,
     asyncpg.InvalidCachedStatementError,
-    asyncpg.InterfaceError,
-    TimeoutError,
+    asyncpg.TargetServerAttributeNotMatched,
     OSError,
 )
 
@@ -118,7 +117,7 @@ async def check_server(connection: Connection, options: PostgresOptions) -> None
         )
 
 
-def translated(error: BaseException, options: PostgresOptions) -> StoreError:  # noqa: C901, PLR0912 -- one case each
+def translated(error: BaseException, options: PostgresOptions) -> StoreError:  # noqa: C901 -- one case each
     """Our error for one of the driver's, with the place and the remedy, and without the password."""
     text = _first_line(error)
     place, schema = options.shown, options.schema
@@ -165,7 +164,7 @@ def translated(error: BaseException, options: PostgresOptions) -> StoreError:  #
         return StoreUnavailable(f"The host of {place} is not known ({text}). Check its name and the name server.")
     if isinstance(error, TimeoutError):
         return StoreUnavailable(f"{place} did not answer in time. Check that it runs, the network and long locks.")
-    if isinstance(error, _AWAY):
+    if isinstance(error, _AWAY) or (isinstance(error, asyncpg.InterfaceError) and "clos" in text):
         return StoreUnavailable(f"{place} cannot be reached ({text}). Check that it runs, host, port and firewall.")
     return StoreError(f"PostgreSQL refused an operation on {place}: {text}")
 

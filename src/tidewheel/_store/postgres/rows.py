@@ -84,9 +84,7 @@ def claimed(row: Record) -> Claimed:
     """A `Claimed` from what `claim.sql` gives."""
     id, epoch, kind, queue, args, attempt, most, crashes, enqueued_at, claimed_at, tags, meta, options = row
     listed = None if tags is None else _encoder.encode(tags).decode()
-    return Claimed(
-        id, epoch, kind, queue, args, attempt, most, crashes, enqueued_at, claimed_at, listed, meta, options
-    )
+    return Claimed(id, epoch, kind, queue, args, attempt, most, crashes, enqueued_at, claimed_at, listed, meta, options)
 
 
 def attempt(job_id: str, row: Record) -> AttemptRecord:

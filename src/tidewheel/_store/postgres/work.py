@@ -156,14 +156,10 @@ async def settle(
     else:
         async with call.connection.transaction():
             accepted = await _settle_all(call, first, done, new_id, now)
-    return [
-        Accepted.ACCEPTED if accepted is None or one.lease in accepted else Accepted.STALE for one in settlements
-    ]
+    return [Accepted.ACCEPTED if accepted is None or one.lease in accepted else Accepted.STALE for one in settlements]
 
 
-async def _complete(
-    call: Call, done: Sequence[tuple[Settlement, str]], now: int | None
-) -> set[tuple[str, int]] | None:
+async def _complete(call: Call, done: Sequence[tuple[Settlement, str]], now: int | None) -> set[tuple[str, int]] | None:
     """Complete jobs; gives the leases that were, None when it is all of them."""
     rows = sorted((*one.lease, result, one.progress) for one, result in done)
     count = await call.connection.fetchval(call.sql("settle_complete"), now, *columns(rows, 4))
@@ -189,16 +185,17 @@ async def _settle_all(
         for row in await call.connection.fetch(call.sql("settle_rows"), now, *columns(sorted(first), 2))
     }
     await add_logs(call, ((held[lease][2], one.logs) for lease, one in first.items() if lease in held))
-    ends, moment = [], now or 0
+    moment = next(iter(held.values()))["now"] if held else 0
+    ends = []
     for lease, one in first.items():
         if lease in held and not isinstance(one.outcome, Complete):
-            id, _, seq, queue, attempt, _, _, run_at, cancel, keep_failed, on_dead, moment = held[lease]
+            id, _, seq, queue, attempt, _, _, run_at, cancel, keep_failed, on_dead, _ = held[lease]
             ending = ending_of(one.outcome, attempt=attempt, run_at=run_at, cancel_requested=cancel, now=moment)
             ends.append(End(ending, id, seq, queue, keep_failed, on_dead, one.progress))
     await write_ends(call, ends, rescue=False, new_id=new_id, now=moment)
     mine = [(one, result) for one, result in done if one.lease in held]
     if mine:
-        await _complete(call, mine, now)
+        await _complete(call, mine, moment)
     gone = [lease for lease in first if lease not in held]
     return held.keys() | (await _known(call, gone) if gone else set())
 

@@ -76,7 +76,9 @@ def _how_it_is(error: BaseException, options: RedisOptions) -> StoreError | None
             "let ended jobs go sooner (retention). Callers may try again."
         )
     if text.startswith("MISCONF"):
-        return StoreFull(f"{place} takes no writes because it cannot save its data: {text}. Free some disk space there.")
+        return StoreFull(
+            f"{place} takes no writes because it cannot save its data: {text}. Free some disk space there."
+        )
     if isinstance(error, ReadOnlyError) or text.startswith("READONLY"):
         return StoreUnavailable(f"{place} has become a read-only replica. Point the URL at the primary server.")
     if isinstance(error, _AWAY) or text.startswith(_AWAY_WORDS):
@@ -114,5 +116,3 @@ def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
             return error
         error, seen = error.__cause__ or error.__context__, seen + 1
     return None
-
-

@@ -95,7 +95,8 @@ def _take(values: dict[str, str | int | bool | None], name: str, value: str) -> 
     """Take an option over; gives what is wrong with it, or None."""
     if name not in _KNOWN:
         close = difflib.get_close_matches(name, _KNOWN, n=1)
-        return f"Unknown option {name!r}. {f'Did you mean {close[0]}?' if close else f'Known: {", ".join(_KNOWN)}.'}"
+        hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(_KNOWN)}."
+        return f"Unknown option {name!r}. {hint}"
     if name in _CHOICES and value not in _CHOICES[name]:
         return f"{name}={value} must be one of: {', '.join(_CHOICES[name])}."
     if name == "namespace" and not _NAMESPACE.fullmatch(value):

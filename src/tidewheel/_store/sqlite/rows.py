@@ -49,7 +49,7 @@ def state_of(word: str) -> tuple[JobState, ErrorInfo | None]:
     try:
         return JobState(word), None
     except ValueError:
-        return JobState.DISCARDED, ErrorInfo("tidewheel.Unreadable", f"Its stored state {word!r} does not exist.")
+        return JobState.DISCARDED, ErrorInfo("tidewheel.Unreadable", f"Its stored state '{word}' does not exist.")
 
 
 def new_row(job: NewJob, now: int) -> tuple[Any, ...]:

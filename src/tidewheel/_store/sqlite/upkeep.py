@@ -71,11 +71,12 @@ def _rescue(tx: Transaction, limit: int, new_id: Callable[[], str], now: int) ->
 
 def _prune(tx: Transaction, rules: Sequence[RetentionRule], limit: int, now: int) -> int:
     pruned = delete(tx, seqs(tx.connection, statement("prune_own"), (now, limit)))
-    group = ("", "") if rules else None
-    while group is not None and pruned < limit:
-        group = tx.connection.execute(statement("prune_group"), group).fetchone()
-        retention = rule_for(rules, *group) if group is not None else None
-        if group is not None and retention is not None:
+    found = (b"", b"") if rules else None
+    while found is not None and pruned < limit:
+        found = tx.connection.execute(statement("prune_group"), (*found, found[0])).fetchone()
+        group = tuple(name.decode(errors="replace") for name in found or ())
+        retention = rule_for(rules, *group) if group else None
+        if retention is not None:
             for completed, keep in ((1, retention.completed), (0, retention.failed)):
                 if keep.count is not None:
                     bound = tx.connection.execute(statement("prune_beyond"), (*group, completed, keep.count)).fetchone()

@@ -131,23 +131,22 @@ class TestSettle(Suite):
         assert (await kit.past(lease.job_id)).logs == tuple(said[2:])
 
     @pytest.mark.parametrize(
-        ("outcome", "error"),
+        ("word", "outcome", "error"),
         [
-            (RetryLater(HOUR, BOOM), BOOM),
-            (Snoozed(HOUR), None),
-            (Released("stopping"), ErrorInfo("tidewheel.Released", "stopping")),
-            (Released(), None),
-            (Cancelled("not needed"), ErrorInfo("tidewheel.Cancelled", "not needed")),
-            (Cancelled(), None),
-            (Discarded(BOOM), BOOM),
+            ("retry", RetryLater(HOUR, BOOM), BOOM),
+            ("snooze", Snoozed(HOUR), None),
+            ("release", Released("stopping"), ErrorInfo("tidewheel.Released", "stopping")),
+            ("release", Released(), None),
+            ("cancel", Cancelled("not needed"), ErrorInfo("tidewheel.Cancelled", "not needed")),
+            ("cancel", Cancelled(), None),
+            ("discard", Discarded(BOOM), BOOM),
         ],
         ids=["retry", "snooze", "release", "release-silent", "cancel", "cancel-silent", "discard"],
     )
     async def test_an_attempt_that_did_not_complete_leaves_a_record(
-        self, kit: Kit, request: pytest.FixtureRequest, outcome: Outcome, error: ErrorInfo | None
+        self, kit: Kit, word: str, outcome: Outcome, error: ErrorInfo | None
     ) -> None:
         claimed = await kit.run(worker="w9", max_attempts=5)
-        word = str(request.node.callspec.id).partition("-")[0]
         kit.clock.advance("5s")
         await kit.settle(claimed.lease, outcome)
         assert (await kit.past(claimed.id)).attempts == (

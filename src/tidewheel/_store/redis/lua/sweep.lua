@@ -5,7 +5,7 @@
 --      error of a crash and of a lost lease (each: type, message, stack, with {crashes} and the like to fill in),
 --      {id of a job to be discarded: [new id, arguments]} for the jobs that tell of it, columns of such a job
 -- gives: [true, ids] when jobs to be discarded lack an entry in that map: nothing was done, ask again; or
---        [false, promoted, rescued, ids discarded, cancelled, workers gone, pruned, now, more, next_due_at or nil]
+--        [false, promoted, rescued, ids discarded, cancelled, workers gone, pruned, now, more, next_due_at or false]
 local now, limit, rules, tellers = clock(ask[1]), ask[2], ask[4], ask[7]
 
 local function filled(template, head)
@@ -177,4 +177,4 @@ for _, key in ipairs({ DUE, LEASES }) do
     end
 end
 local most = math.max(#due, #expired, #gone, pruned)
-return pack({ false, #due, rescued, discarded, cancelled, gone, pruned, now, most >= limit, next_due })
+return pack({ false, #due, rescued, discarded, cancelled, gone, pruned, now, most >= limit, next_due or false })

@@ -1,0 +1,148 @@
+"""What a store holds while it is open in one event loop: connections, hints, and the calls under way.
+
+A session ends with its loop, also when nobody closes the store: the connections of a loop that is gone are of no use
+in another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from tidewheel._env import Env
+from tidewheel._model.errors import StoreError
+from tidewheel._model.worker import Wakeup
+from tidewheel._store.hints import Hints
+from tidewheel._store.postgres.connect import AGAIN, ERRORS, make_pool, translated
+from tidewheel._store.postgres.listen import Ear, Teller
+from tidewheel._store.postgres.options import PostgresOptions
+from tidewheel._store.postgres.work import Call
+
+if TYPE_CHECKING:
+    from tidewheel._store.postgres.connect import Pool
+
+T = TypeVar("T")
+_TRIES: Final = 6
+_PAUSE: Final = 0.005
+_CLOSE: Final = 5.0
+
+
+class Session:
+    """The pool of one event loop and what goes with it."""
+
+    def __init__(self, options: PostgresOptions, env: Env, hints: Hints, sender: str, pool: Pool) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.pid = os.getpid()
+        self.open = True
+        self._options = options
+        self._random = env.random
+        self._hints = hints
+        self._sender = sender
+        self._pool = pool
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._teller = Teller(self._notify) if options.listen == "auto" else None
+        self.ear = Ear(options, hints, sender, env.random) if options.listen == "auto" else None
+        self._guard = self._until_the_loop_ends()
+
+    @classmethod
+    async def start(cls, options: PostgresOptions, env: Env, hints: Hints, sender: str) -> Session:
+        """Connect.
+
+        Raises:
+            StoreUnavailable, StoreError: the server cannot be reached or does not let us in.
+        """
+        session = cls(options, env, hints, sender, await make_pool(options))
+        await anext(session._guard)
+        return session
+
+    async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
+        """Asyncio closes its generators before it closes a loop: the last moment at which connections can be closed."""
+        try:
+            yield
+        finally:
+            await self._finish()
+
+    async def close(self) -> None:
+        """Finish what was handed over, then let go."""
+        self.open = False
+        while self._under_way:
+            self._idle.clear()
+            await self._idle.wait()
+        await self._guard.aclose()
+
+    async def _finish(self) -> None:
+        self.open = False
+        if self._teller is not None:
+            await self._teller.finish()
+        if self.ear is not None:
+            await self.ear.close()
+        try:
+            async with asyncio.timeout(_CLOSE):
+                await self._pool.close()
+        except (TimeoutError, *ERRORS):
+            self._pool.terminate()
+
+    def abandon(self) -> None:
+        """Let go of a session whose loop does not run any more."""
+        self.open = False
+        if self.pid == os.getpid() and not self.loop.is_closed():  # after a fork they are the parent's
+            with contextlib.suppress(*ERRORS, RuntimeError):
+                self._pool.terminate()
+
+    async def run(
+        self,
+        work: Callable[[Call], Awaitable[T]],
+        *,
+        tell: bool = False,
+        again: tuple[type[Exception], ...] = (),
+    ) -> T:
+        """Do something with a connection, again when another transaction was in the way; then pass on its hints.
+
+        With `tell` a lone hint is out when this returns: the caller may be a script that ends at once.
+
+        Raises:
+            StoreUnavailable, StoreFull, StoreError: see `WorkStore`.
+        """
+        if asyncio.get_running_loop() is not self.loop:
+            raise StoreError(
+                "This store is open in another event loop. Close it there and open it here, or use `sibling()`."
+            )
+        self._under_way += 1
+        try:
+            answer, hints = await self._repeated(work, (*AGAIN, *again))
+            if hints:
+                self._hints.ring(hints)
+                if self._teller is not None:
+                    out = self._teller.tell(hints)
+                    if tell and out is not None:
+                        await asyncio.shield(out)
+            return answer
+        finally:
+            self._under_way -= 1
+            if self._under_way == 0:
+                self._idle.set()
+
+    async def _repeated(
+        self, work: Callable[[Call], Awaitable[T]], again: tuple[type[Exception], ...]
+    ) -> tuple[T, set[Wakeup]]:
+        tries = 0
+        while True:
+            try:
+                async with self._pool.acquire() as connection:
+                    call = Call(connection, self._options.schema)
+                    return await work(call), call.hints
+            except ERRORS as error:
+                tries += 1
+                if not isinstance(error, again) or tries == _TRIES:
+                    raise translated(error, self._options) from error
+            await asyncio.sleep(_PAUSE * tries * self._random.uniform(0.5, 1.5))
+
+    async def _notify(self, kinds: frozenset[Wakeup]) -> None:
+        channels = sorted(self._options.channel(kind) for kind in kinds)
+        await self._pool.execute(
+            "SELECT pg_notify(channel, $2) FROM unnest($1::text[]) AS channel", channels, self._sender
+        )

@@ -1,0 +1,261 @@
+"""The PostgreSQL store: every operation is a function of a connection, run by the session of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from tidewheel._env import Env
+from tidewheel._model.errors import StoreError
+from tidewheel._model.job import Claimed, History, Job, NewJob
+from tidewheel._model.outcome import Settlement
+from tidewheel._model.query import Accepted, Action, Altered, Enqueued, JobFilter, Page, StoreInfo, SweepReport
+from tidewheel._model.queue import QueueSettings, QueueStats
+from tidewheel._model.retention import RetentionRule
+from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
+from tidewheel._store.base import check_batch
+from tidewheel._store.hints import Hints
+from tidewheel._store.postgres import admin, schema, upkeep, work
+from tidewheel._store.postgres.connect import ERRORS, check_server, connect, translated
+from tidewheel._store.postgres.options import PostgresOptions
+from tidewheel._store.postgres.session import Session
+from tidewheel._store.postgres.sql import CLOCK
+from tidewheel._store.postgres.work import Call
+
+T = TypeVar("T")
+
+
+class PostgresStore:
+    """A store in one schema of a PostgreSQL database (`postgresql://user@host/database?schema=tidewheel`).
+
+    It belongs to the event loop that opened it; opened in another one it connects anew. See `Store` for what each
+    operation promises.
+    """
+
+    def __init__(self, url: str | PostgresOptions, env: Env | None = None) -> None:
+        self.options = url if isinstance(url, PostgresOptions) else PostgresOptions.parse(url)
+        self._env = env or Env()
+        self._hints = Hints()
+        self._sender = uuid.uuid4().hex
+        self._session: Session | None = None
+        self._opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+
+    # -- lifecycle
+
+    async def open(self) -> None:
+        """See `LifecycleStore.open`."""
+        loop = asyncio.get_running_loop()
+        if self._opening is None or self._opening[0] is not loop:
+            self._opening = loop, asyncio.Lock()
+        async with self._opening[1]:
+            old = self._session
+            if old is not None and old.open and old.loop is loop:
+                return
+            if old is not None and old.open:
+                if old.loop.is_running():
+                    raise StoreError(
+                        "This store is open in another event loop that still runs. Close it there first, or use "
+                        "`sibling()`."
+                    )
+                old.abandon()
+            self._session = await self._started()
+
+    async def _started(self) -> Session:
+        session = await Session.start(self.options, self._env, self._hints, self._sender)
+        try:
+            await session.run(self._prepare)
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+    async def _prepare(self, call: Call) -> None:
+        await check_server(call.connection, self.options)
+        version = await schema.current(call.connection, self.options)
+        if version < schema.newest():
+            schema.check_automatic(version, self.options)
+            await schema.upgrade(call.connection, self.options)
+
+    async def close(self) -> None:
+        """See `LifecycleStore.close`."""
+        session, self._session = self._session, None
+        if session is not None and session.open:
+            if session.loop is asyncio.get_running_loop():
+                await session.close()
+            else:
+                session.abandon()
+
+    async def migrate(self) -> tuple[int, int]:
+        """See `LifecycleStore.migrate`."""
+        connection = await connect(self.options)
+        try:
+            await check_server(connection, self.options)
+            return await schema.upgrade(connection, self.options)
+        except ERRORS as error:
+            raise translated(error, self.options) from error
+        finally:
+            connection.terminate()
+
+    async def info(self) -> StoreInfo:
+        """See `LifecycleStore.info`."""
+
+        async def ask(call: Call) -> StoreInfo:
+            row = await call.connection.fetchrow(
+                f"SELECT current_setting('server_version'), current_setting('fsync'), "
+                f"current_setting('synchronous_commit'), {CLOCK}"
+            )
+            assert row is not None  # noqa: S101 -- it has no condition
+            version, fsync, commit, now = row
+            return StoreInfo(
+                name="postgresql",
+                version=version.split()[0],
+                schema=await schema.current(call.connection, self.options),
+                now=now,
+                tx=False,
+                listen=self.options.listen == "auto",
+                durability=_durability(fsync, commit),
+            )
+
+        return await self._run(ask)
+
+    def sibling(self) -> PostgresStore:
+        """See `LifecycleStore.sibling`: another store with connections of its own; hints they share."""
+        twin = PostgresStore(self.options, self._env)
+        twin._hints, twin._sender = self._hints, self._sender
+        return twin
+
+    # -- hot path
+
+    async def enqueue(self, jobs: Sequence[NewJob], *, now: int | None = None) -> list[Enqueued]:
+        """See `WorkStore.enqueue`."""
+        check_batch(len(jobs))
+        if not jobs:
+            return []
+        return await self._run(lambda call: work.enqueue(call, jobs, now), tell=True)
+
+    async def claim(
+        self, wants: Sequence[Want], *, kinds: Sequence[str], worker: str, lease: int, now: int | None = None
+    ) -> list[Claimed]:
+        """See `WorkStore.claim`."""
+        check_batch(len(wants))
+        if not wants:
+            return []
+        return await self._run(lambda call: work.claim(call, wants, kinds=kinds, worker=worker, lease=lease, now=now))
+
+    async def beat(
+        self, info: WorkerInfo, beats: Sequence[LeaseBeat], *, lease: int, now: int | None = None
+    ) -> list[BeatAnswer]:
+        """See `WorkStore.beat`."""
+        check_batch(len(beats))
+        return await self._run(lambda call: work.beat(call, info, beats, lease, now))
+
+    async def settle(self, settlements: Sequence[Settlement], *, now: int | None = None) -> list[Accepted]:
+        """See `WorkStore.settle`."""
+        check_batch(len(settlements))
+        if not settlements:
+            return []
+        return await self._run(lambda call: work.settle(call, settlements, self._env.ids, now))
+
+    # -- upkeep
+
+    async def sweep(
+        self,
+        *,
+        limit: int = 1000,
+        retention: Sequence[RetentionRule] = (),
+        worker_gone_after: int = 90_000_000,
+        now: int | None = None,
+    ) -> SweepReport:
+        """See `UpkeepStore.sweep`."""
+
+        def run(call: Call) -> Awaitable[SweepReport]:
+            return upkeep.sweep(
+                call, limit=limit, retention=retention, gone_after=worker_gone_after, new_id=self._env.ids, now=now
+            )
+
+        return await self._run(run)
+
+    @asynccontextmanager
+    async def wakeups(
+        self, interest: frozenset[Wakeup] = frozenset(Wakeup)
+    ) -> AsyncIterator[AsyncIterator[frozenset[Wakeup]]]:
+        """See `UpkeepStore.wakeups`. While the server is away only hints of this process are heard."""
+        ear = self._opened().ear
+        async with self._hints.listen(interest) as listener:
+            if ear is None:
+                yield listener
+                return
+            try:
+                await ear.want(interest)
+                yield listener
+            finally:
+                ear.leave(interest)
+
+    # -- administration
+
+    async def get(self, ids: Sequence[str]) -> list[Job | None]:
+        """See `AdminStore.get`."""
+        check_batch(len(ids))
+        return await self._run(lambda call: admin.get(call, ids)) if ids else []
+
+    async def list(self, where: JobFilter, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """See `AdminStore.list`."""
+        admin.check_page(limit, cursor)
+        return await self._run(lambda call: admin.list_jobs(call, where, limit, cursor))
+
+    async def history(self, job_id: str) -> History | None:
+        """See `AdminStore.history`."""
+        return await self._run(lambda call: admin.history(call, job_id))
+
+    async def alter(
+        self, ids: Sequence[str] | JobFilter, action: Action, *, limit: int = 1000, now: int | None = None
+    ) -> builtins.list[Altered]:
+        """See `AdminStore.alter`."""
+        if not isinstance(ids, JobFilter):
+            check_batch(len(ids))
+        elif ids.empty:
+            raise ValueError(f"An empty filter would {action} every job. Name a state, queue, kind, tag, text or time.")
+        return await self._run(
+            lambda call: admin.alter(call, ids, action, limit, now), tell=True, again=(admin.REFUSED,)
+        )
+
+    async def put_queues(self, settings: Sequence[QueueSettings]) -> builtins.list[QueueSettings]:
+        """See `AdminStore.put_queues`."""
+        check_batch(len(settings))
+        return await self._run(lambda call: admin.put_queues(call, settings), tell=True)
+
+    async def queues(self) -> builtins.list[QueueStats]:
+        """See `AdminStore.queues`."""
+        return await self._run(admin.queues)
+
+    async def workers(self) -> builtins.list[WorkerRow]:
+        """See `AdminStore.workers`."""
+        return await self._run(admin.workers)
+
+    # -- inside
+
+    def _opened(self) -> Session:
+        if self._session is None or not self._session.open:
+            raise StoreError(f"The store {self.options.shown} is not open. Open it (or its app) in this event loop.")
+        return self._session
+
+    async def _run(
+        self,
+        operation: Callable[[Call], Awaitable[T]],
+        *,
+        tell: bool = False,
+        again: tuple[type[Exception], ...] = (),
+    ) -> T:
+        return await self._opened().run(operation, tell=tell, again=again)
+
+
+def _durability(fsync: str, commit: str) -> str:
+    if fsync != "on":
+        return "fsync is off on this server: a crash of the machine may destroy everything. Turn it on."
+    if commit == "off":
+        return "synchronous_commit is off on this server: its crash may undo the last moments, and let a job run twice."
+    return "Neither a crash nor a power failure loses what was answered."

@@ -1,0 +1,166 @@
+"""Jobs as the scripts take and give them: msgpack arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tidewheel._model.job import AttemptRecord, Claimed, ErrorInfo, Job, LogLine, NewJob
+from tidewheel._model.state import JobState
+
+_EXACT: Final = 1 << 53
+_json: Final = msgspec.json.Encoder()
+_tags: Final = msgspec.json.Decoder(tuple[str, ...])
+
+
+class Head(msgspec.Struct, array_like=True, gc=False):
+    """What scripts look at; see `keys.py`. `False` stands for none."""
+
+    state: JobState
+    epoch: int
+    attempt: int
+    crashes: int
+    seq: int
+    queue: str
+    kind: str
+    priority: int
+    lifo: bool
+    run_at: int | str
+    max_attempts: int
+    max_crashes: int
+    enqueued_at: int
+    cancel_requested: bool
+    unique_key: str | bool
+    keep_completed: int | bool
+    keep_failed: int | bool
+    on_dead: str | bool
+    worker: str | bool
+    started_at: int | bool
+    finished_at: int | bool
+    lease_until: int | bool
+
+
+class Whole(msgspec.Struct, array_like=True, gc=False):
+    """A job as `whole` in lib.lua gives it. The texts stay undecoded until one by one they are looked at."""
+
+    id: str
+    head: Head
+    args: msgspec.Raw
+    tags: msgspec.Raw
+    meta: msgspec.Raw
+    options: msgspec.Raw
+    progress: msgspec.Raw
+    result: msgspec.Raw
+    error: msgspec.Raw
+
+
+_whole: Final = msgspec.msgpack.Decoder(Whole)
+_claimed: Final = msgspec.msgpack.Decoder(Claimed)
+_lease: Final = msgspec.msgpack.Decoder(tuple[str, int, msgspec.Raw, msgspec.Raw, msgspec.Raw, int, int, int, int, int, msgspec.Raw, msgspec.Raw, msgspec.Raw])  # fmt: skip
+_text: Final = msgspec.msgpack.Decoder(str | None)
+_error: Final = msgspec.msgpack.Decoder(tuple[str, str, str] | None)
+_attempt: Final = msgspec.msgpack.Decoder(tuple[int, int, str | None, int, int, str, tuple[str, str, str] | None])
+_log: Final = msgspec.msgpack.Decoder(tuple[int, str, str])
+
+
+def new_row(job: NewJob) -> tuple[Any, ...]:
+    """The columns of `insert` in lib.lua."""
+    run_at = job.run_at
+    return (
+        job.id, job.kind, job.queue, job.args, job.priority, job.delay,
+        run_at if run_at is None or abs(run_at) < _EXACT else str(run_at),
+        job.lifo, job.max_attempts, job.max_crashes, job.unique_key,
+        _json.encode(job.tags).decode() if job.tags else None, job.meta, job.options,
+        job.keep_completed, job.keep_failed, job.on_dead,
+    )  # fmt: skip
+
+
+def claimed(row: bytes) -> Claimed | tuple[str, int]:
+    """A claimed job, or the lease of one that cannot be read."""
+    try:
+        return _claimed.decode(row)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _lease.decode(row)[:2]
+
+
+def job(row: bytes) -> tuple[int, Job]:
+    """A job and its place in the order of the enqueue. Texts that cannot be read are shown as empty:
+    people must still see the row.
+    """
+    whole = _whole.decode(row)
+    head = whole.head
+    return head.seq, Job(
+        id=whole.id, kind=head.kind, queue=head.queue, state=head.state, args=_read(whole.args) or "",
+        priority=head.priority, run_at=int(head.run_at), lifo=head.lifo, attempt=head.attempt,
+        max_attempts=head.max_attempts, epoch=head.epoch, crashes=head.crashes, max_crashes=head.max_crashes,
+        enqueued_at=head.enqueued_at, started_at=_int(head.started_at), finished_at=_int(head.finished_at),
+        lease_until=_int(head.lease_until), worker=_str(head.worker), cancel_requested=head.cancel_requested,
+        unique_key=_str(head.unique_key), tags=_tag_list(_read(whole.tags)), meta=_read(whole.meta),
+        options=_read(whole.options), keep_completed=_int(head.keep_completed), keep_failed=_int(head.keep_failed),
+        on_dead=_str(head.on_dead), progress=_read(whole.progress), result=_read(whole.result),
+        error=_error_of(whole.error),
+    )  # fmt: skip
+
+
+def job_or_none(row: bytes | None) -> Job | None:
+    """A job, or None where there is none or its head cannot be read: a claim or sweep will set it aside."""
+    try:
+        return None if row is None else job(row)[1]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def attempt(job_id: str, row: bytes) -> AttemptRecord:
+    """A record of an attempt."""
+    epoch, number, worker, started_at, ended_at, outcome, error = _attempt.decode(row)
+    return AttemptRecord(
+        job_id=job_id, epoch=epoch, attempt=number, worker=worker, started_at=started_at, ended_at=ended_at,
+        outcome=outcome, error=None if error is None else ErrorInfo(*error),
+    )  # fmt: skip
+
+
+def log(row: bytes) -> LogLine:
+    """A log line."""
+    return LogLine(*_log.decode(row))
+
+
+def said(lines: Sequence[LogLine]) -> list[tuple[int, str, str]]:
+    """Log lines for a script."""
+    return [(line.at, line.level, line.message) for line in lines]
+
+
+def why(error: ErrorInfo | None) -> tuple[str, str, str] | None:
+    """An error for a script."""
+    return None if error is None else (error.type, error.message, error.traceback)
+
+
+def _read(raw: msgspec.Raw) -> str | None:
+    try:
+        return _text.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
+
+
+def _error_of(raw: msgspec.Raw) -> ErrorInfo | None:
+    try:
+        error = _error.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ErrorInfo("tidewheel.Unreadable", "The error of this job cannot be read.")
+    return None if error is None else ErrorInfo(*error)
+
+
+def _tag_list(text: str | None) -> tuple[str, ...]:
+    try:
+        return () if text is None else _tags.decode(text)
+    except msgspec.MsgspecError:
+        return ()
+
+
+def _int(value: int | bool) -> int | None:  # noqa: FBT001 -- False is how Lua says none
+    return None if value is False else int(value)
+
+
+def _str(value: str | bool) -> str | None:  # noqa: FBT001 -- the same
+    return value if isinstance(value, str) else None

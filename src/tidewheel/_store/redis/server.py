@@ -1,0 +1,139 @@
+"""What kind of server it is: whether it may be used at all, and what it keeps when it falls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tidewheel._model.errors import SchemaMismatch, StoreError
+from tidewheel._store.redis.keys import SCHEMA, TYPES, key
+from tidewheel._store.redis.links import Links
+from tidewheel._store.redis.options import RedisOptions
+
+_NEEDED: Final = {"redis": 7, "valkey": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What the server says of itself, as far as it matters here."""
+
+    name: str
+    version: str
+    facts: dict[str, str]
+
+    @classmethod
+    async def ask(cls, links: Links) -> Server:
+        """Ask it."""
+        answer = await links.call("INFO")
+        lines = (line.partition(":") for line in _text(answer).splitlines() if ":" in line)
+        facts = {name: value for name, _, value in lines}
+        if "valkey_version" in facts:
+            return cls("valkey", facts["valkey_version"], facts)
+        return cls("redis", facts.get("redis_version", "0"), facts)
+
+    def check(self, options: RedisOptions) -> None:
+        """Refuse a server on which jobs would get lost.
+
+        Raises:
+            StoreError: too old, a replica, part of a cluster, or one that evicts keys.
+        """
+        place, name = options.place, self.name.capitalize()
+        if int(self.version.partition(".")[0]) < _NEEDED[self.name]:
+            raise StoreError(
+                f"{place} is {name} {self.version}; Tidewheel needs Redis 7 or Valkey 8, or newer. Upgrade the server."
+            )
+        if self.facts.get("redis_mode") == "cluster" or self.facts.get("cluster_enabled") == "1":
+            raise StoreError(f"{place} is part of a cluster, which this version does not support. Use a single server.")
+        if self.facts.get("role") in {"slave", "replica"}:
+            primary = f"{self.facts.get('master_host', '?')}:{self.facts.get('master_port', '?')}"
+            raise StoreError(
+                f"{place} is a replica of {primary} and cannot be written. Point the URL at the primary server."
+            )
+        policy = self.facts.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction" and options.eviction != "allow":
+            raise StoreError(
+                f"{place} has maxmemory-policy {policy}: it may throw jobs away when its memory is full. Set it to "
+                "noeviction (CONFIG SET maxmemory-policy noeviction, and in the server's configuration), or use a server "
+                "of its own for jobs. To take the risk add ?eviction=allow to the store URL."
+            )
+
+    async def durability(self, links: Links) -> str:
+        """One sentence on what a crash or a failover may lose."""
+        failover = " After a failover, what the replica had not received yet is lost, too."
+        if self.facts.get("connected_slaves", "0") == "0":
+            failover = ""
+        if self.facts.get("aof_enabled") == "1":
+            sync = await _setting(links, "appendfsync")
+            crash = {
+                "always": "A crash of the server or a power failure loses nothing that was answered (AOF, fsync always).",
+                "everysec": "A crash of the server's machine may lose about the last second (AOF, fsync every second); "
+                "a crash of its process loses nothing.",
+                "no": "A crash of the server's machine may lose the last half minute or so (AOF, fsync left to the "
+                "system); a crash of its process loses nothing.",
+            }.get(sync, "A crash of the server's machine may lose the last moments (AOF; its fsync is not told).")
+            return crash + failover
+        snapshots = await _setting(links, "save")
+        if snapshots:
+            return (
+                f"A crash of the server loses everything since its last snapshot (RDB only, save {snapshots}). "
+                "Set appendonly yes." + failover
+            )
+        return (
+            "A crash or restart of the server may lose every job: it keeps nothing on disk (neither AOF nor snapshots)"
+            ". Set appendonly yes." + failover
+        )
+
+
+async def _setting(links: Links, name: str) -> str:
+    """A setting, or "" where it is not told."""
+    try:
+        answer = await links.call("CONFIG", "GET", name)
+    except StoreError as error:
+        if error.retriable:
+            raise
+        return "?"
+    return _text(answer[1]) if len(answer) > 1 else ""
+
+
+async def schema_of(links: Links) -> int:
+    """The schema of the namespace, 0 when it is empty.
+
+    Raises:
+        SchemaMismatch: keys of our names that we did not make, or a newer schema.
+    """
+    options = links.options
+    types = {name: _text(await links.call("TYPE", key(options.namespace, name))) for name in TYPES}
+    foreign = [name for name, found in types.items() if found not in ("none", TYPES[name])]
+    found = None if foreign else await links.call("HGET", key(options.namespace, "meta"), "schema")
+    if not foreign and found is None:
+        foreign = [name for name, kind in types.items() if kind != "none"]
+    if foreign or (found is not None and not found.isdigit()):
+        names = ", ".join(key(options.namespace, name) for name in foreign[:3]) or key(options.namespace, "meta")
+        raise SchemaMismatch(
+            f"{options.place} has keys that Tidewheel did not make under its names: {names}. "
+            "Choose another namespace (?namespace=NAME), or remove them."
+        )
+    schema = 0 if found is None else int(found)
+    if schema > SCHEMA:
+        raise SchemaMismatch(
+            f"The namespace {options.namespace!r} at {options.place} has schema {schema}, this version of Tidewheel "
+            f"knows {SCHEMA}. Upgrade Tidewheel on this machine; nothing was touched."
+        )
+    return schema
+
+
+def check_automatic(schema: int, options: RedisOptions) -> None:
+    """Refuse to migrate on opening where the URL says not to; an empty namespace is always set up.
+
+    Raises:
+        SchemaMismatch: the schema is older and `migrate=manual`.
+    """
+    if schema and options.migrate == "manual":
+        raise SchemaMismatch(
+            f"The namespace {options.namespace!r} at {options.place} has schema {schema}, this version needs {SCHEMA}. "
+            "Run `tidewheel migrate`, or leave out ?migrate=manual."
+        )
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

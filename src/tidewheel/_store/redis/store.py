@@ -1,0 +1,304 @@
+"""The Redis store: every operation is one script, called with one question."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from tidewheel._env import Env
+from tidewheel._model.errors import StoreError
+from tidewheel._model.job import Claimed, History, Job, Lease, NewJob
+from tidewheel._model.outcome import Discarded, Settlement
+from tidewheel._model.query import Accepted, Action, Altered, Enqueued, JobFilter, Page, StoreInfo, SweepReport
+from tidewheel._model.queue import QueueSettings, QueueStats
+from tidewheel._model.retention import RetentionRule
+from tidewheel._model.state import JobState
+from tidewheel._model.transition import alterable
+from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
+from tidewheel._store.base import check_batch
+from tidewheel._store.redis import rows, work
+from tidewheel._store.redis.keys import SCHEMA
+from tidewheel._store.redis.links import Links
+from tidewheel._store.redis.options import RedisOptions
+from tidewheel._store.redis.radio import Radio
+from tidewheel._store.redis.server import Server, check_automatic, schema_of
+
+_STRETCH: Final = 1000
+"""Rows that one script looks at when it searches: a few milliseconds during which others wait."""
+_BEATS: Final = {"e": BeatAnswer.EXTENDED, "c": BeatAnswer.CANCEL, "l": BeatAnswer.LOST}
+_json: Final = msgspec.json.Encoder()
+_worker: Final = msgspec.json.Decoder(WorkerInfo)
+_queue: Final = msgspec.msgpack.Decoder(tuple[str, bool, dict[str, int], int | bool])
+_clock: Final = msgspec.msgpack.Decoder(tuple[int, int])
+
+
+class RedisStore:
+    """A store on a Redis or Valkey server (`redis://host:6379/0?namespace=tidewheel`).
+    See `Store` for what each operation promises.
+    """
+
+    def __init__(self, url: str | RedisOptions, env: Env | None = None) -> None:
+        self.options = url if isinstance(url, RedisOptions) else RedisOptions.parse(url)
+        self._env = env or Env()
+        self._opened: tuple[Links, Radio] | None = None
+        self._spare_ids: deque[str] = deque()
+        """Ids that were made for jobs that tell of dead letters, and not needed."""
+
+    # -- lifecycle
+
+    async def open(self) -> None:
+        """See `LifecycleStore.open`. Connections belong to the event loop that opened them: in another loop,
+        open again.
+        """
+        if self._opened is not None:
+            if self._opened[0].loop is asyncio.get_running_loop():
+                return
+            self._abandon()
+        links = Links(self.options)
+        try:
+            server = await Server.ask(links)
+            server.check(self.options)
+            schema = await schema_of(links)
+            if schema < SCHEMA:
+                check_automatic(schema, self.options)
+                await links.run("migrate", SCHEMA)
+        except BaseException:
+            await links.close()
+            raise
+        self._opened = links, Radio(self.options)
+
+    def _abandon(self) -> None:
+        """Leave the connections of another event loop to it; a loop that has ended took them along."""
+        assert self._opened is not None  # noqa: S101 -- asked by `open`
+        links, self._opened = self._opened[0], None
+        if links.loop.is_running():
+            asyncio.run_coroutine_threadsafe(links.close(), links.loop)
+
+    async def close(self) -> None:
+        """See `LifecycleStore.close`."""
+        if self._opened is not None:
+            (links, radio), self._opened = self._opened, None
+            if links.loop is asyncio.get_running_loop():
+                await radio.off()
+                await links.close()
+
+    async def migrate(self) -> tuple[int, int]:
+        """See `LifecycleStore.migrate`."""
+        links = self._links if self._opened is not None else Links(self.options)
+        try:
+            (await Server.ask(links)).check(self.options)
+            await schema_of(links)
+            return int(await links.run("migrate", SCHEMA)), SCHEMA
+        finally:
+            if self._opened is None:
+                await links.close()
+
+    async def info(self) -> StoreInfo:
+        """See `LifecycleStore.info`."""
+        links = self._links
+        server = await Server.ask(links)
+        schema, now = _clock.decode(await links.run("now"))
+        return StoreInfo(
+            name=server.name,
+            version=server.version,
+            schema=schema,
+            now=now,
+            tx=False,
+            listen=True,
+            durability=await server.durability(links),
+        )
+
+    def sibling(self) -> RedisStore:
+        """See `LifecycleStore.sibling`: connections belong to one event loop, so another thread gets its own."""
+        return RedisStore(self.options, self._env)
+
+    # -- the hot path
+
+    async def enqueue(self, jobs: Sequence[NewJob], *, now: int | None = None) -> list[Enqueued]:
+        """See `WorkStore.enqueue`."""
+        check_batch(len(jobs))
+        if not jobs:
+            return []
+        answer = await self._links.run("enqueue", now, [rows.new_row(job) for job in jobs])
+        return work.enqueued([job.id for job in jobs], answer)
+
+    async def claim(
+        self, wants: Sequence[Want], *, kinds: Sequence[str], worker: str, lease: int, now: int | None = None
+    ) -> list[Claimed]:
+        """See `WorkStore.claim`."""
+        check_batch(len(wants))
+        asked = [(want.queue, want.slots) for want in wants]
+        found = await self._links.run("claim", now, asked, list(kinds), worker, lease)
+        claimed, broken = builtins.list[Claimed](), builtins.list[Lease]()
+        for row in found:
+            job = rows.claimed(row)
+            if isinstance(job, Claimed):
+                claimed.append(job)
+            else:
+                broken.append(Lease(*job))
+        if broken:  # set aside; its neighbours run
+            await self.settle([Settlement(one, Discarded(work.UNREADABLE)) for one in broken], now=now)
+        return claimed
+
+    async def beat(
+        self, info: WorkerInfo, beats: Sequence[LeaseBeat], *, lease: int, now: int | None = None
+    ) -> list[BeatAnswer]:
+        """See `WorkStore.beat`."""
+        check_batch(len(beats))
+        said = [(*beat.lease, beat.progress, rows.said(beat.logs) if beat.logs else None) for beat in beats]
+        letters = await self._links.run("beat", now, info.id, _json.encode(info).decode(), lease, said)
+        return [_BEATS[letter] for letter in letters.decode()]
+
+    async def settle(self, settlements: Sequence[Settlement], *, now: int | None = None) -> list[Accepted]:
+        """See `WorkStore.settle`."""
+        check_batch(len(settlements))
+        if not settlements:
+            return []
+        items = [work.settlement(one) for one in settlements]
+        ids = self._ids(sum(isinstance(one.outcome, Discarded) for one in settlements))
+        answer = await self._links.run("settle", now, items, ids, work.TOLD)
+        letters, used = work.settled(answer)
+        self._spare_ids.extendleft(reversed(ids[used:]))
+        return [Accepted.ACCEPTED if letter == "a" else Accepted.STALE for letter in letters]
+
+    def _ids(self, count: int) -> builtins.list[str]:
+        """Ids for jobs that may be needed. After a lost reply they are gone: they may have been used."""
+        return [self._spare_ids.popleft() if self._spare_ids else self._env.ids() for _ in range(count)]
+
+    # -- upkeep
+
+    async def sweep(
+        self,
+        *,
+        limit: int = 1000,
+        retention: Sequence[RetentionRule] = (),
+        worker_gone_after: int = 90_000_000,
+        now: int | None = None,
+    ) -> SweepReport:
+        """See `UpkeepStore.sweep`."""
+        rules = work.rules(retention)
+        tellers: dict[str, tuple[str, str]] = {}
+        while True:
+            answer = await self._links.run(
+                "sweep", now, limit, worker_gone_after, rules, work.CRASHED, work.LEASE_OVER, tellers, work.TOLD
+            )
+            lacking = work.lacking(answer)
+            if lacking is None:
+                return work.swept(answer)
+            fresh = zip(lacking, self._ids(len(lacking)), strict=True)
+            tellers |= {dead_id: (new_id, work.dead_args(dead_id)) for dead_id, new_id in fresh}
+
+    @asynccontextmanager
+    async def wakeups(
+        self, interest: frozenset[Wakeup] = frozenset(Wakeup)
+    ) -> AsyncIterator[AsyncIterator[frozenset[Wakeup]]]:
+        """See `UpkeepStore.wakeups`."""
+        async with self._live[1].listen(interest) as listener:
+            yield listener
+
+    # -- administration
+
+    async def get(self, ids: Sequence[str]) -> builtins.list[Job | None]:
+        """See `AdminStore.get`."""
+        check_batch(len(ids))
+        return [rows.job_or_none(row) for row in await self._links.run("get", *ids)]
+
+    async def list(self, where: JobFilter, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """See `AdminStore.list`. Each stretch of a search is one script; the cursor keeps the pages whole."""
+        if not 1 <= limit <= 1000:
+            raise ValueError(f"limit={limit}: a page has 1 to 1000 jobs.")
+        if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
+            raise ValueError(f"{cursor!r} is no cursor of this store. Pass on what `Page.next` gave, or None to start.")
+        asked, index = work.filter_row(where), work.index_for(where.states)
+        behind, found = None if cursor is None else int(cursor), builtins.list[tuple[int, Job]]()
+        while True:
+            wanted = limit + 1 - len(found)
+            last, *more = await self._links.run("scan", asked, index, behind, True, _STRETCH, wanted, False, True)
+            found += [rows.job(row) for row in more]
+            if len(found) > limit or not last:
+                break
+            behind = int(last)
+        jobs = tuple(job for _, job in found[:limit])
+        return Page(jobs=jobs, next=str(found[limit - 1][0]) if len(found) > limit else None)
+
+    async def history(self, job_id: str) -> History | None:
+        """See `AdminStore.history`."""
+        found = await self._links.run("history", job_id)
+        job = rows.job_or_none(found[0]) if found else None
+        if job is None:
+            return None
+        attempts, logs = found[1:]
+        return History(
+            job=job, attempts=tuple(rows.attempt(job_id, row) for row in attempts), logs=tuple(map(rows.log, logs))
+        )
+
+    async def alter(
+        self, ids: Sequence[str] | JobFilter, action: Action, *, limit: int = 1000, now: int | None = None
+    ) -> builtins.list[Altered]:
+        """See `AdminStore.alter`. A filter is searched for first; the jobs found are altered in one script, those
+        that still match.
+        """
+        if not isinstance(ids, JobFilter):
+            check_batch(len(ids))
+            return [answer for answer, _ in work.altered(ids, await self._links.run("alter", now, action, ids, None))]
+        if ids.empty:
+            raise ValueError(f"An empty filter would {action} every job. Name a state, queue, kind, tag, text or time.")
+        states = sorted(alterable(action) & frozenset(ids.states or JobState))
+        if not states:
+            return []
+        asked, index = work.filter_row(ids, states), work.index_for(states)
+        answers, behind, more = builtins.list[Altered](), None, True
+        while more and len(answers) < limit:
+            found = builtins.list[str]()
+            while more and len(answers) + len(found) < limit:
+                wanted = limit - len(answers) - len(found)
+                last, *some = await self._links.run("scan", asked, index, behind, False, _STRETCH, wanted, True, False)
+                found += [id.decode() for id in some]
+                behind, more = (int(last), True) if last else (None, False)
+            if found:
+                done = work.altered(found, await self._links.run("alter", now, action, found, asked))
+                answers += [answer for answer, changed in done if changed]
+        return answers
+
+    async def put_queues(self, settings: Sequence[QueueSettings]) -> builtins.list[QueueSettings]:
+        """See `AdminStore.put_queues`."""
+        check_batch(len(settings))
+        await self._links.run("put_queues", [(one.name, one.paused) for one in settings])
+        return [*settings]
+
+    async def queues(self) -> builtins.list[QueueStats]:
+        """See `AdminStore.queues`."""
+        stats = []
+        for row in await self._links.run("queues"):
+            name, paused, counts, oldest = _queue.decode(row)
+            known = {state: counts.get(state, 0) for state in JobState}
+            waits = None if oldest is False else int(oldest)
+            stats.append(QueueStats(name=name, paused=paused, counts=known, oldest_available=waits))
+        return sorted(stats, key=lambda one: one.name)
+
+    async def workers(self) -> builtins.list[WorkerRow]:
+        """See `AdminStore.workers`."""
+        found = iter(await self._links.run("workers"))
+        listed = [
+            WorkerRow(info=_worker.decode(info), seen_at=int(float(seen)))
+            for info, seen in zip(found, found, strict=True)
+        ]
+        return sorted(listed, key=lambda row: (row.info.started_at, row.info.id))
+
+    # -- inside
+
+    @property
+    def _live(self) -> tuple[Links, Radio]:
+        if self._opened is None:
+            raise StoreError("The store is not open. `await store.open()` comes first.")
+        return self._opened
+
+    @property
+    def _links(self) -> Links:
+        return self._live[0]

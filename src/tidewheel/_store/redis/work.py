@@ -1,0 +1,129 @@
+"""What the scripts are asked and what their answers mean, for operations that are more than a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tidewheel._model.job import ErrorInfo
+from tidewheel._model.outcome import Complete, Discarded, Settlement
+from tidewheel._model.query import Altered, Enqueued, JobFilter, SweepReport
+from tidewheel._model.retention import RetentionRule
+from tidewheel._model.state import JobState
+from tidewheel._model.transition import Ending, ending_of, on_dead_job, rescue_of
+from tidewheel._store.redis import rows
+
+UNREADABLE: Final = ErrorInfo("tidewheel.Unreadable", "The row cannot be read: it was changed or damaged.")
+_clashes: Final = msgspec.msgpack.Decoder(list[bool | tuple[str, JobState]])
+_settled: Final = msgspec.msgpack.Decoder(tuple[str, int])
+_altered: Final = msgspec.msgpack.Decoder(list[tuple[JobState | None, JobState | None, bool, bool]])
+_swept: Final = msgspec.msgpack.Decoder(tuple[bool, int, int, list[str], int, list[str], int, int, bool, int | bool])
+_lacking: Final = msgspec.msgpack.Decoder(tuple[bool, list[str]])
+
+
+def enqueued(ids: Sequence[str], answer: bytes) -> list[Enqueued]:
+    """The answers of `enqueue`."""
+    return [
+        Enqueued(id, inserted=True) if isinstance(clash, bool) else Enqueued(clash[0], inserted=False, state=clash[1])
+        for id, clash in zip(ids, _clashes.decode(answer), strict=True)
+    ]
+
+
+def settlement(one: Settlement) -> tuple[Any, ...]:
+    """A settlement for settle.lua."""
+    (job_id, epoch), outcome = one.lease, one.outcome
+    logs = rows.said(one.logs) if one.logs else None
+    if isinstance(outcome, Complete):
+        return job_id, epoch, "complete", None, outcome.result, None, None, one.progress, logs, None
+    # Asked for attempt 0 at the time 0, so what comes out are the differences.
+    ending = ending_of(outcome, attempt=0, run_at=0, cancel_requested=False, now=0)
+    told = dead_args(job_id) if isinstance(outcome, Discarded) else None
+    why = None if ending.error is not None else rows.why(ending.record_error)
+    return job_id, epoch, ending.record, ending.run_at, None, rows.why(ending.error), why, one.progress, logs, told
+
+
+def settled(answer: bytes) -> tuple[str, int]:
+    """Letters, and how many ids were used."""
+    return _settled.decode(answer)
+
+
+def dead_args(dead_id: str) -> str:
+    """Arguments of the job that tells of a dead letter."""
+    return on_dead_job(new_id="", kind="", dead_id=dead_id, queue="").args
+
+
+TOLD: Final = rows.new_row(on_dead_job(new_id="", kind="", dead_id="", queue=""))
+"""The columns of a job that tells of a dead letter; scripts fill in id, kind, queue and arguments."""
+
+
+def _template(ending: Ending, **numbers: int) -> tuple[str, str, str]:
+    """The error of a rescue with names where its numbers were."""
+    error = ending.error
+    assert error is not None  # noqa: S101 -- these endings have one
+    message = error.message
+    for name, number in numbers.items():
+        message = message.replace(str(number), f"{{{name}}}")
+    return error.type, message, error.traceback
+
+
+CRASHED: Final = _template(
+    rescue_of(attempt=1, max_attempts=2, crashes=90_006, max_crashes=80_008, run_at=0, cancel_requested=False),
+    crashes=90_007,
+    max_crashes=80_008,
+)
+LEASE_OVER: Final = _template(
+    rescue_of(attempt=90_007, max_attempts=80_008, crashes=0, max_crashes=2, run_at=0, cancel_requested=False),
+    attempt=90_007,
+    max_attempts=80_008,
+)
+
+
+def rules(retention: Sequence[RetentionRule]) -> list[tuple[Any, ...]]:
+    """Retention rules for sweep.lua."""
+    return [
+        (
+            rule.kind, rule.queue, rule.retention.completed.count, rule.retention.completed.age,
+            rule.retention.failed.count, rule.retention.failed.age,
+        )
+        for rule in retention
+    ]  # fmt: skip
+
+
+def lacking(answer: bytes) -> list[str] | None:
+    """The jobs to be discarded that lack a job which tells of them, or None when the sweep was done."""
+    try:
+        return _lacking.decode(answer)[1]
+    except msgspec.ValidationError:
+        return None
+
+
+def swept(answer: bytes) -> SweepReport:
+    """The report of a sweep."""
+    _, promoted, rescued, discarded, cancelled, gone, pruned, now, more, next_due = _swept.decode(answer)
+    return SweepReport(
+        promoted=promoted, rescued=rescued, discarded=tuple(discarded), cancelled=cancelled, workers_gone=tuple(gone),
+        pruned=pruned, now=now, more=more, next_due_at=None if next_due is False else int(next_due),
+    )  # fmt: skip
+
+
+def filter_row(where: JobFilter, states: Sequence[JobState] | None = None) -> tuple[Any, ...]:
+    """A filter for filter.lua, perhaps with other states."""
+    return (
+        where.states if states is None else states, where.queues, where.kinds, where.tag, where.text or None,
+        where.enqueued_after, where.enqueued_before, where.finished_before,
+    )  # fmt: skip
+
+
+def index_for(states: Sequence[JobState]) -> str:
+    """The sorted set to look through: the dead letters have their own, for they are few among many."""
+    return "dead" if set(states) == {JobState.DISCARDED} else "all"
+
+
+def altered(ids: Sequence[str], answer: bytes) -> list[tuple[Altered, bool]]:
+    """The answers of `alter`, each with whether anything changed."""
+    return [
+        (Altered(id, before, after, cancel_requested=asked), changed)
+        for id, (before, after, asked, changed) in zip(ids, _altered.decode(answer), strict=True)
+    ]

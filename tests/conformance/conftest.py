@@ -1,0 +1,28 @@
+"""Servers for the stores that need one: started by the first test that asks, ended with the session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import pytest
+from tests.servers._process import NoServer, missing
+from tests.servers.postgres import Postgres, running
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A private PostgreSQL, the newest that comes as a wheel."""
+    try:
+        with running("wheel") as server:
+            yield server
+    except NoServer as error:
+        missing(error)
+
+
+@pytest.fixture
+def new_schema() -> Callable[[], str]:
+    """Names of schemas that nobody used yet: each store of each test has its own."""
+    return lambda: f"test_{next(_numbers)}"

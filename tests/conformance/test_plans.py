@@ -1,0 +1,65 @@
+"""The plans of SQLite's hot statements: no scan of the table, no sort of more than ties."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tidewheel._store.sqlite import schema
+from tidewheel._store.sqlite.connect import connect
+from tidewheel._store.sqlite.options import SqliteOptions
+from tidewheel._store.sqlite.sql import statement
+
+HOT = {
+    "claim_pick": "tidewheel_jobs_ready (queue=?)",
+    "claim_mark": "INTEGER PRIMARY KEY (rowid=?)",
+    "claim_read": "INTEGER PRIMARY KEY (rowid=?)",
+    "settle_complete": "tidewheel_jobs_id (id=?)",
+    "settle_row": "tidewheel_jobs_id (id=?)",
+    "beat_extend": "tidewheel_jobs_id (id=?)",
+    "beat_held": "tidewheel_jobs_id (id=?)",
+    "enqueue_holder": "tidewheel_jobs_unique (unique_key=?)",
+    "sweep_promote": "tidewheel_jobs_due (run_at<?)",
+    "sweep_expired": "tidewheel_jobs_leased (lease_until<?)",
+    "sweep_next_due": "tidewheel_jobs_due",
+    "prune_own": "tidewheel_jobs_prune (prune_at<?)",
+    "prune_group": "tidewheel_jobs_final (queue=? AND kind>?)",
+    "prune_beyond": "tidewheel_jobs_final (queue=? AND kind=? AND <expr>=?",
+    "prune_older": "tidewheel_jobs_final (queue=? AND kind=? AND <expr>=? AND finished_at<?)",
+}
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> sqlite3.Connection:
+    options = SqliteOptions.parse(str(tmp_path / "plans.db"))
+    made = connect(options)
+    made.execute("BEGIN")
+    schema.upgrade(made, options, 0)
+    made.execute("COMMIT")
+    return made
+
+
+def plan(connection: sqlite3.Connection, name: str) -> list[str]:
+    text = statement(name)
+    numbers = [int(found) for found in re.findall(r"\?(\d+)", text)]
+    parameters = [None] * (max(numbers) if numbers else text.count("?"))
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", parameters)]
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_a_hot_statement_searches_its_index(connection: sqlite3.Connection, name: str) -> None:
+    steps = plan(connection, name)
+    assert any(HOT[name] in step for step in steps), steps
+    assert not [step for step in steps if re.fullmatch(r"SCAN (tidewheel_)?jobs", step)], steps
+
+
+def test_a_claim_does_not_sort(connection: sqlite3.Connection) -> None:
+    assert not [step for step in plan(connection, "claim_pick") if "TEMP B-TREE" in step]
+
+
+def test_the_test_sees_a_bad_plan(connection: sqlite3.Connection) -> None:
+    connection.execute("DROP INDEX tidewheel_jobs_ready")
+    assert not any(HOT["claim_pick"] in step for step in plan(connection, "claim_pick"))

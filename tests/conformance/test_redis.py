@@ -1,0 +1,30 @@
+"""The Redis store keeps every promise, on Valkey and, where there is one, on Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from tests.servers._process import NoServer, missing
+from tests.servers.redis import SOURCES, Redis, running
+from tidewheel._store.redis import RedisStore
+from tidewheel.testing.conformance import *  # noqa: F403  # the promises, one class per theme
+from tidewheel.testing.conformance.kit import StoreMaker
+
+_numbers = count()
+
+
+@pytest.fixture(scope="session", params=SOURCES)
+def server(request: pytest.FixtureRequest) -> Iterator[Redis]:
+    try:
+        with running(request.param) as one:
+            yield one
+    except NoServer as error:
+        missing(error)
+
+
+@pytest.fixture
+def make_store(server: Redis) -> StoreMaker:
+    return lambda env: RedisStore(f"{server.url}?namespace=test{next(_numbers)}", env)
