@@ -11,7 +11,7 @@ from tidewheel._model.errors import ConfigError
 if TYPE_CHECKING:
     from tidewheel._store.base import Store
 
-_SCHEMES: Final = ("memory", "sqlite", "redis", "rediss", "valkey")
+_SCHEMES: Final = ("memory", "sqlite", "postgresql", "postgres", "redis", "rediss", "valkey")
 
 
 def make_store(url: str, env: Env) -> Store:
@@ -29,6 +29,16 @@ def make_store(url: str, env: Env) -> Store:
         from tidewheel._store.memory import MemoryStore
 
         return MemoryStore(env)
+    if scheme in {"postgresql", "postgres"}:
+        try:
+            from tidewheel._store.postgres import PostgresStore
+        except ImportError as error:
+            raise ConfigError(
+                f"The store of {scheme}: URLs needs the package asyncpg ({error}). "
+                "Install it: pip install 'tidewheel[postgres]'."
+            ) from error
+
+        return PostgresStore(url, env)
     if scheme in {"redis", "rediss", "valkey", "valkeys"}:
         try:
             from tidewheel._store.redis import RedisStore

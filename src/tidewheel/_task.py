@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 RunIn: TypeAlias = Literal["loop", "thread", "process"]
 """Where a handler runs: async functions on the event loop, plain ones in a thread or, CPU-bound, in a process."""
@@ -65,10 +66,10 @@ class TaskSettings:
     own_retention: bool = False
 
 
-class PreparedJob(msgspec.Struct, Generic[R], frozen=True, gc=False):
+class PreparedJob(msgspec.Struct, Generic[R_co], frozen=True, gc=False):
     """A job that is ready for `app.enqueue_many`, with the task it is of."""
 
-    task: Task[..., R]
+    task: Task[..., R_co]
     new: NewJob
 
 
@@ -161,6 +162,8 @@ class Task(Generic[P, R]):
 class AsyncTask(Task[P, R]):
     """A task whose function is async."""
 
+    fn: Callable[P, Coroutine[Any, Any, R]]
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Call the function here and now, without any queue."""
         called: Coroutine[Any, Any, R] = self.fn(*args, **kwargs)
@@ -169,6 +172,8 @@ class AsyncTask(Task[P, R]):
 
 class SyncTask(Task[P, R]):
     """A task whose function is plain."""
+
+    fn: Callable[P, R]
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here and now, without any queue."""

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
+from tests.servers import redis as redis_server
 from tests.servers._process import NoServer, missing
 from tests.servers.postgres import Postgres, running
+from tests.servers.redis import Redis
 
 _numbers = count(1)
 
@@ -17,6 +19,16 @@ def postgres() -> Iterator[Postgres]:
     """A private PostgreSQL, the newest that comes as a wheel."""
     try:
         with running("wheel") as server:
+            yield server
+    except NoServer as error:
+        missing(error)
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Redis]:
+    """A private Valkey, which comes as a wheel."""
+    try:
+        with redis_server.running("valkey") as server:
             yield server
     except NoServer as error:
         missing(error)

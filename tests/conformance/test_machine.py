@@ -11,6 +11,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Awaitable, Callable
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from tests.servers.postgres import Postgres
+from tests.servers.redis import Redis
 
 from tidewheel._env import Env
 from tidewheel._model.duration import SECOND
@@ -32,6 +34,7 @@ from tidewheel._model.worker import LeaseBeat, Want, WorkerInfo
 from tidewheel._store.base import Store
 from tidewheel._store.memory import MemoryStore
 from tidewheel._store.postgres import PostgresStore
+from tidewheel._store.redis import RedisStore
 from tidewheel._store.sqlite import SqliteStore
 from tidewheel.testing import FakeClock, fake_env
 
@@ -269,6 +272,14 @@ class OnPostgres(TwoStores):
         return PostgresStore(type(self).url(), env)
 
 
+class OnRedis(TwoStores):
+    server: ClassVar[Redis]
+    numbers: ClassVar[count[int]] = count()
+
+    def real_store(self, env: Env) -> Store:
+        return RedisStore(f"{self.server.url}?namespace=machine{next(self.numbers)}", env)
+
+
 async def _pages(store: Store, where: JobFilter, limit: int) -> list[list[str]]:
     """The ids, page by page."""
     pages, cursor = [], None
@@ -293,3 +304,9 @@ def test_the_embedded_store_does_what_the_model_does() -> None:
 def test_postgres_does_what_the_model_does(postgres: Postgres, new_schema: Callable[[], str]) -> None:
     OnPostgres.url = lambda: f"{postgres.url}?schema={new_schema()}"
     run_state_machine_as_test(OnPostgres, settings=FOR_HOURS if LONG else QUICKLY)
+
+
+@pytest.mark.timeout(0 if LONG else 400)
+def test_redis_does_what_the_model_does(redis: Redis) -> None:
+    OnRedis.server = redis
+    run_state_machine_as_test(OnRedis, settings=FOR_HOURS if LONG else QUICKLY)

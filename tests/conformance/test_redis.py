@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-
 from tests.servers._process import NoServer, missing
 from tests.servers.redis import SOURCES, Redis, running
+
 from tidewheel._store.redis import RedisStore
 from tidewheel.testing.conformance import *  # noqa: F403  # the promises, one class per theme
 from tidewheel.testing.conformance.kit import StoreMaker

@@ -21,7 +21,7 @@ from tidewheel import App, Job, JobFilter, JobHandle
 
 T = TypeVar("T")
 ROOT: Final = Path(__file__).parents[2]
-PATIENCE: Final = 6.0
+PATIENCE: Final = 30.0
 """Seconds after which a test gives up waiting: far beyond what anything here takes, for slow machines."""
 
 

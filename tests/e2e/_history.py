@@ -37,12 +37,14 @@ PROMISES: Final = {
 }
 """The kinds of findings, and what each means."""
 
+KILLABLE: Final = frozenset({"crunch"})
+"""Kinds whose bodies run in a process of their own."""
 _FINAL: Final = frozenset({"completed", "cancelled", "discarded"})
 
 
 def write(path: str | Path, **line: Any) -> None:
     """Append one line, whole: a single write to a file opened for appending."""
-    data = json.dumps({"at": time.monotonic(), **line}).encode() + b"\n"
+    data = json.dumps({"at": time.monotonic(), "wall": time.time(), **line}).encode() + b"\n"
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(handle, data)
@@ -103,11 +105,10 @@ class Audit:
             found = connection.execute("SELECT job, before, after, epoch, attempt, crashes FROM audit ORDER BY n")
             return [Change(*row) for row in found]
 
-    def moments(self) -> list[tuple[float, str | None, str | None]]:
-        """(seconds since 1970, before, after) of every change, in order."""
+    def moments(self) -> list[float]:
+        """When each of the changes was made, in seconds since 1970, in the same order."""
         with closing(sqlite3.connect(self._database, timeout=10)) as connection:
-            found = connection.execute("SELECT (at - 2440587.5) * 86400.0, before, after FROM audit ORDER BY n")
-            return [tuple(row) for row in found]
+            return [row[0] for row in connection.execute("SELECT (at - 2440587.5) * 86400.0 FROM audit ORDER BY n")]
 
 
 @dataclass(slots=True)
@@ -164,6 +165,7 @@ def judge(
     for line in lines:
         if line["what"] == "enqueued" and line["job"] not in moves:
             verdict.add("lost", line["job"], "it never was in the store")
+    _end_with_their_settlement(runs, moves)
     excused = set(unfinished)
     for job, steps in moves.items():
         _judge_moves(verdict, job, steps)
@@ -202,6 +204,16 @@ def executions(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Execution]]
             run.ended = min(run.ended, deaths.get(run.worker, run.ended))
         done.sort(key=lambda run: run.started)
     return runs
+
+
+def _end_with_their_settlement(runs: Mapping[str, list[Execution]], moves: Mapping[str, list[Change]]) -> None:
+    """A worker kills the process of a body it gives up, which gets no chance to note its end."""
+    for job, done in runs.items():
+        for run in done:
+            if run.kind in KILLABLE and not run.how:
+                held = [step for step in moves.get(job, ()) if step.before == "running" and step.epoch == run.epoch]
+                if held:
+                    run.ended = run.started
 
 
 def _pauses(lines: Sequence[Mapping[str, Any]]) -> dict[int, list[tuple[float, float]]]:

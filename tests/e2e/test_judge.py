@@ -97,6 +97,25 @@ def test_nothing_is_found_where_nothing_is_wrong() -> None:
     assert (verdict.jobs, verdict.executions, verdict.completions) == (3, 7, 2)
 
 
+def test_a_process_that_its_worker_killed_and_handed_back_is_no_overlap() -> None:
+    story = Story()
+    story.enqueue()
+    story.move("available", "running", 1, 1)
+    story.line("start", job="a", kind="crunch", epoch=1, attempt=1, worker=1)
+    assert story.found() == {"unfinished"}
+    story.move("running", "available", 1, 0)  # handed back: its process is dead, its worker lives on
+    story.run(epoch=2, attempt=1, worker=2)
+    assert story.found() == set()
+
+
+def overlap_of_a_process_that_was_not_handed_back(story: Story) -> None:
+    story.enqueue("x")
+    story.move("available", "running", 1, 1, job="x")
+    story.line("start", job="x", kind="crunch", epoch=1, attempt=1, worker=1)
+    story.move("running", "available", 2, 1, 1, job="x")
+    story.run(epoch=3, attempt=2, crashes=1, worker=2, job="x")
+
+
 def lost(story: Story) -> None:
     story.line("enqueued", job="x")
 
@@ -231,6 +250,7 @@ FAULTS: list[tuple[Callable[[Story], None], str]] = [
     (overlap, "overlap"),
     (overlap_although_killed_later, "overlap"),
     (overlap_after_a_pause_that_was_too_short, "overlap"),
+    (overlap_of_a_process_that_was_not_handed_back, "overlap"),
     (lease_used_twice, "lease used twice"),
     (run_without_a_claim, "run without a claim"),
     (run_with_a_wrong_attempt, "run without a claim"),

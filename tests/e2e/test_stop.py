@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from tests.e2e._harness import Site, all_ended, descendants, eventually, lives
+from tests.e2e._harness import PATIENCE, Site, all_ended, descendants, eventually, lives
 
 from tidewheel import JobState
 
@@ -19,11 +19,12 @@ async def test_running_jobs_end_and_waiting_ones_stay_when_a_worker_is_asked_to_
     site: Site, how: signal.Signals
 ) -> None:
     async with site.app() as app:
-        running = await site.add(app, "hop", (0.6,), (0.6,))
-        running += await site.add(app, "step", (0.6,), (0.6,))
-        running += await site.add(app, "crunch", (0.6,))
-        waiting = await site.add(app, "hop", *[(0.0,)] * 5)
+        running = await site.add(app, "crunch", (1.0,))
         worker = site.worker("--concurrency", "2", "--threads", "2", "--cpu-processes", "1")
+        await eventually(lambda: len(site.lines("start")) == 1, "the slowest to start", worker)
+        running += await site.add(app, "hop", (1.0,), (1.0,))
+        running += await site.add(app, "step", (1.0,), (1.0,))
+        waiting = await site.add(app, "hop", *[(0.0,)] * 5)
         await eventually(lambda: len(site.lines("start")) == 5, "five jobs to start", worker)
         worker.send(how)
         assert await worker.ended() == 0
@@ -79,6 +80,18 @@ async def test_a_second_signal_stops_at_once_and_hands_back(site: Site) -> None:
         rows = [await handle.info() for handle in handles]
         assert [(job.state, job.attempt) for job in rows] == [(JobState.AVAILABLE, 0)] * 2
         site.check(lease=30.0, unfinished=[handle.id for handle in handles])
+
+
+async def test_what_a_handler_forks_is_no_worker_and_ends_at_sigterm(site: Site) -> None:
+    async with site.app() as app:
+        (handle,) = await site.add(app, "forks", ())
+        (waiting,) = await site.add(app, "hop", (1.0,))
+        worker = site.worker()
+        assert await handle.result(timeout=PATIENCE) == -signal.SIGTERM
+        assert (await all_ended([waiting], app))[0].state is JobState.COMPLETED
+        assert worker.alive  # it was not meant
+        assert await worker.stop() == 0
+        site.check()
 
 
 async def test_a_thread_that_does_not_listen_keeps_no_worker_from_ending(site: Site) -> None:

@@ -88,8 +88,10 @@ async def test_a_file_that_goes_away_under_a_worker_is_noticed(site: Site, how: 
     async with site.app(audit=False) as app:
         worker = site.worker()
         await worker.ready()
-        site.database.rename(site.folder / "elsewhere.db")
-        if how == "replaced":
+        os.link(site.database, site.folder / "elsewhere.db")
+        if how == "deleted":
+            site.database.unlink()
+        else:
             async with jobs.build(f"sqlite:///{site.folder}/other.db"):
                 pass
             (site.folder / "other.db").rename(site.database)

@@ -23,6 +23,8 @@ from tests.servers._process import NoServer, Unprivileged, free_port, remove
 OLDEST: Final = 15
 """The oldest PostgreSQL that Tidewheel supports."""
 _PATIENCE: Final = 30.0
+_GLANCE: Final = 0.01
+_PAUSE: Final = 0.1
 _HASTY: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 _SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
@@ -93,7 +95,7 @@ class Postgres:
 
     def make(self) -> None:
         """Create the data folder and start."""
-        asked = [
+        asked: list[str | Path] = [
             self._bin / "initdb",
             "-D",
             self._data,
@@ -118,7 +120,7 @@ class Postgres:
         while not self._try():
             if time.monotonic() > deadline:
                 raise NoServer(f"PostgreSQL does not start: {self._log().read_text()[-2000:]}")
-            time.sleep(0.1)
+            time.sleep(_PAUSE)
 
     def _log(self) -> Path:
         return self.folder / "log"
@@ -136,7 +138,7 @@ class Postgres:
         while self._process.poll() is None and time.monotonic() < deadline:
             if self._ready():
                 return True
-            time.sleep(0.01)
+            time.sleep(_GLANCE)
         self.stop(signal.SIGQUIT)
         if "Address already in use" in self._log().read_text():
             self.port = 0

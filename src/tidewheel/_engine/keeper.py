@@ -55,27 +55,32 @@ class Keeper:
         self._news = False
         self._stopping = False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="tidewheel-keeper", daemon=True)
-        self._ready = threading.Event()
-        self._failure: BaseException | None = None
+        self._ready: asyncio.Future[None] = self._main.create_future()
         self.failed: asyncio.Future[None] = self._main.create_future()
         """Gets the error that ended the thread."""
 
-    async def start(self) -> None:
-        """Start beating; returns after the worker is known to the store.
+    async def start(self, stopped: asyncio.Event) -> None:
+        """Start beating; returns when the store knows the worker, or when that is not wanted any more.
 
         Raises:
             StoreError: the first beat failed for good.
         """
         self._thread.start()
-        await asyncio.to_thread(self._ready.wait)
-        if self._failure is not None:
-            raise self._failure
+        stop = asyncio.ensure_future(stopped.wait())
+        waits: list[asyncio.Future[Any]] = [self._ready, stop]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+        if self._ready.done():
+            self._ready.result()
 
     async def stop(self) -> None:
         """Stop beating."""
         self._stopping = True
         self.hurry()
         await asyncio.to_thread(self._thread.join)
+        self._ready.cancel()
         self.failed.cancel()
 
     def news(self) -> None:
@@ -93,33 +98,36 @@ class Keeper:
 
     async def _run(self) -> None:
         self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
-        store = self._store.sibling()
+        store, ready = self._store.sibling(), False
         lag = asyncio.create_task(self._watch_lag())
         try:
             if store is not self._store:
                 await store.open()
             await self._beat_all(store)
-            self._ready.set()
+            ready = True
+            self._main.call_soon_threadsafe(self._report, self._ready, None)
             while not self._stopping:
                 await self._rest()
                 if not self._stopping:
                     await self._beat_all(store)
         except BaseException as error:  # noqa: BLE001 -- reported where somebody can do something about it
             if not self._stopping:
-                self._failure = error
-            if self._ready.is_set() and not self._stopping:
                 _log.critical("The keeper stopped (%r): leases are not extended any more.", error)
                 with contextlib.suppress(RuntimeError):  # the loop is closed
-                    self._main.call_soon_threadsafe(self._report, error)
+                    self._main.call_soon_threadsafe(self._report, self.failed if ready else self._ready, error)
         finally:
-            self._ready.set()
             lag.cancel()
             if store is not self._store:
                 await store.close()
 
-    def _report(self, error: BaseException) -> None:
-        if not self.failed.done():
-            self.failed.set_exception(error)
+    @staticmethod
+    def _report(to: asyncio.Future[None], error: BaseException | None) -> None:
+        if to.done():
+            return
+        if error is None:
+            to.set_result(None)
+        else:
+            to.set_exception(error)
 
     async def _rest(self) -> None:
         assert self._wake is not None  # noqa: S101 -- set before

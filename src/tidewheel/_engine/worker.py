@@ -13,14 +13,13 @@ import asyncio
 import logging
 import os
 import platform
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from tidewheel._config import WorkerOptions
 from tidewheel._context import SOFT_TIMEOUT
+from tidewheel._engine import signals
 from tidewheel._engine.attempt import Attempt
 from tidewheel._engine.claimer import Claimer
 from tidewheel._engine.executors import Executor, LoopExecutor, ThreadExecutor
@@ -146,10 +145,12 @@ class Worker:
             self.app.env.random,
             {Wakeup.WORK: self._wake_claimers, Wakeup.DUE: sweeper.wake, Wakeup.CONTROL: self._keeper.hurry},
         )
-        await self._keeper.start()
         try:
+            await self._keeper.start(self._stop)
+            if self._stop.is_set():
+                return
             async with services(sweeper.run(), listener.run(), self._watch(store), raised(self._keeper.failed)):
-                with self._signals():
+                with signals.heard(self._note_stop) if self.options.signals else nullcontext():
                     self.app.telemetry.emit("worker.started", worker=self.id)
                     _log.info("Worker %s started: %s.", self.id, ", ".join(self.queues))
                     try:
@@ -361,27 +362,6 @@ class Worker:
         stats = await self._patience.insist(store.queues)
         ours = set(self.queues)
         return not any(one.counts[state] for one in stats if one.name in ours for state in LIVE_STATES)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT stop the worker; the second one at once."""
-        loop = asyncio.get_running_loop()
-        installed: dict[int, Any] = {}
-        if self.options.signals:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                name = signal.Signals(number).name
-                try:
-                    previous = signal.signal(
-                        number, lambda *_, name=name: loop.call_soon_threadsafe(self._note_stop, name)
-                    )
-                except ValueError:
-                    break  # not in the main thread: the host program has the signals
-                installed[number] = previous
-        try:
-            yield
-        finally:
-            for known, previous in installed.items():
-                signal.signal(known, previous)
 
 
 _EVENT: Final[dict[type, str]] = {

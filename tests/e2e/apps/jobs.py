@@ -124,6 +124,18 @@ def poison_child() -> None:
     os._exit(1)
 
 
+def forks() -> int | None:
+    """Forks a process (as `multiprocessing` does by default before Python 3.14), and ends it politely."""
+    with noted():
+        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        child.start()
+        child.terminate()
+        child.join(10)
+        code = child.exitcode
+        child.kill()
+    return code
+
+
 async def tell(text: str) -> str:
     """Says something back."""
     with noted():
@@ -139,7 +151,7 @@ def build(
     app = App(url, retry=policy, retention=Retention(completed=FOREVER, failed=FOREVER), env=env)
     bodies: dict[str, Any] = {
         one.__name__: one
-        for one in (hop, step, deaf, block, shaky, sleepy, until_cancelled, poison, tell, crunch, poison_child)
+        for one in (hop, step, deaf, block, shaky, sleepy, until_cancelled, poison, forks, tell, crunch, poison_child)
     }
     for name, body in bodies.items():
         if kinds is None or name in kinds:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[Record] | PoolConnectionProxy[Record]
     Pool: TypeAlias = asyncpg.Pool[Record]
 
+T = TypeVar("T")
 OLDEST: Final = 15
+_SETTINGS: Final = {
+    "jit": "off",
+    # All hot statements are nested loops over indexes, at any size of the table. A plan made while it was empty or
+    # its statistics were old must not be another one: with these off there is no other.
+    **dict.fromkeys(
+        ("enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_sort"), "off"
+    ),
+}
 _CONNECT: Final = 10.0
 _COMMAND: Final = 60.0
 _IDLE: Final = 300.0
@@ -55,14 +65,14 @@ async def _keep(connection: object) -> None:
     """
 
 
-def _arguments(options: PostgresOptions) -> dict[str, Any]:
-    # What a server behind PgBouncer has forgotten must not be asked for by name: 0 turns the cache off.
+def _arguments(options: PostgresOptions, settings: dict[str, str]) -> dict[str, Any]:
+    named = {} if "application_name=" in options.dsn else {"application_name": "tidewheel"}
     return {
         "timeout": _CONNECT,
         "command_timeout": _COMMAND,
         "statement_cache_size": options.statement_cache_size,
         "max_cached_statement_lifetime": 0,
-        **({} if "application_name=" in options.dsn else {"server_settings": {"application_name": "tidewheel"}}),
+        "server_settings": {**named, **settings},
     }
 
 
@@ -72,17 +82,18 @@ async def make_pool(options: PostgresOptions) -> Pool:
     Raises:
         StoreUnavailable, StoreError: the server cannot be reached or does not let us in.
     """
-    try:
+
+    async def make(settings: dict[str, str]) -> Pool:
         return await asyncpg.create_pool(
             options.dsn,
             min_size=1,
             max_size=options.pool_size,
             max_inactive_connection_lifetime=_IDLE,
             reset=_keep,
-            **_arguments(options),
+            **_arguments(options, settings),
         )
-    except ERRORS as error:
-        raise translated(error, options) from error
+
+    return await _connected(make, options)
 
 
 async def connect(options: PostgresOptions) -> asyncpg.Connection[Record]:
@@ -91,8 +102,20 @@ async def connect(options: PostgresOptions) -> asyncpg.Connection[Record]:
     Raises:
         StoreUnavailable, StoreError: as for `make_pool`.
     """
+
+    async def make(settings: dict[str, str]) -> asyncpg.Connection[Record]:
+        return await asyncpg.connect(options.dsn, **_arguments(options, settings))
+
+    return await _connected(make, options)
+
+
+async def _connected(make: Callable[[dict[str, str]], Awaitable[T]], options: PostgresOptions) -> T:
+    """Connect with our settings; a pooler that does not pass them on is connected to without."""
     try:
-        return await asyncpg.connect(options.dsn, **_arguments(options))
+        try:
+            return await make(_SETTINGS)
+        except asyncpg.ProtocolViolationError:
+            return await make({})
     except ERRORS as error:
         raise translated(error, options) from error
 
@@ -109,7 +132,7 @@ async def check_server(connection: Connection, options: PostgresOptions) -> None
             f"{options.shown} is PostgreSQL {version.major}.{version.minor}; Tidewheel needs {OLDEST} or newer. "
             "Upgrade the server."
         )
-    encoding = connection.get_settings().server_encoding  # type: ignore[attr-defined]  # sent by every server
+    encoding = connection.get_settings().server_encoding
     if encoding != "UTF8":
         raise StoreError(
             f"The database of {options.shown} has the encoding {encoding}, and jobs are UTF-8. "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from tidewheel._model.errors import ConfigError
@@ -17,6 +17,7 @@ _DRIVERS: Final = (
     "application_name", "host", "passfile", "port", "service", "servicefile", "sslcert", "sslcrl", "sslkey", "sslmode",
     "sslpassword", "sslrootcert", "target_session_attrs",
 )  # fmt: skip
+_PLACES: Final = ("password", "user", "dbname", "database")
 _SECRET: Final = ("password", "sslpassword")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,39}")  # channels are named after it, and names end at 63 bytes
 _LONGEST: Final = 63
@@ -62,35 +63,20 @@ class PostgresOptions:
             ) from None
         if not url.partition(":")[2].startswith("//"):
             problems.append(f"The store URL {shown!r} lacks '//'. Write postgresql://user@host:5432/database.")
-        words: dict[str, str] = {}
-        numbers: dict[str, int] = {}
+        ours: dict[str, Any] = {}
         passed: list[tuple[str, str]] = []
         for name, value in parse_qsl(parts.query, keep_blank_values=True):
-            if name in _RANGES:
-                low, high = _RANGES[name]
-                if value.isascii() and value.isdigit() and low <= int(value) <= high:
-                    numbers[name] = int(value)
-                else:
-                    problems.append(f"{name}={value} in {shown!r} must be a whole number from {low} to {high}.")
-            elif name in _CHOICES:
-                words[name] = value
-                if value not in _CHOICES[name]:
-                    problems.append(f"{name}={value} in {shown!r} must be one of: {', '.join(_CHOICES[name])}.")
-            elif name == "schema":
-                words[name] = value
-                if _SCHEMA.fullmatch(value) is None or value.startswith("pg_"):
-                    problems.append(
-                        f"schema={value} in {shown!r} must be a name of at most 40 small letters, digits and _, "
-                        "not beginning with a digit or pg_."
-                    )
-            elif name in _DRIVERS or name in ("password", "user", "dbname", "database"):
+            if name in (*_DRIVERS, *_PLACES):
                 passed.append((name, value))
+            elif name in _OURS:
+                ours[name] = int(value) if name in _RANGES and value.isascii() and value.isdigit() else value
+                problems += [f"{name}={value} in {shown!r} must be {what}." for what in _wrong(name, ours[name])]
             else:
                 problems.append(_unknown(name, shown))
         if problems:
             raise ConfigError(problems)
         dsn = parts._replace(scheme="postgresql", query=urlencode(passed)).geturl()
-        return cls(dsn=dsn, shown=shown, **words, **numbers)  # type: ignore[arg-type]  # names and types checked above
+        return cls(dsn=dsn, shown=shown, **ours)
 
     @property
     def database(self) -> str:
@@ -106,6 +92,18 @@ class PostgresOptions:
     def channel(self, kind: str) -> str:
         """The notification channel of a kind of hint. Channels are shared by all schemas of a database."""
         return f"tidewheel:{self.schema}:{kind}"[:_LONGEST]
+
+
+def _wrong(name: str, value: Any) -> list[str]:
+    """What the value of an option must be, when it is not."""
+    if name in _RANGES:
+        low, high = _RANGES[name]
+        return [] if isinstance(value, int) and low <= value <= high else [f"a whole number from {low} to {high}"]
+    if name in _CHOICES:
+        return [] if value in _CHOICES[name] else [f"one of: {', '.join(_CHOICES[name])}"]
+    if _SCHEMA.fullmatch(value) and not value.startswith("pg_"):
+        return []
+    return ["a name of at most 40 small letters, digits and _, not beginning with a digit or pg_"]
 
 
 def _unknown(name: str, shown: str) -> str:

@@ -29,6 +29,7 @@ LOST: Final = (ConnectionError, OSError, EOFError)
 """What a connection raises that is gone, when it is not about who we are."""
 FAILURES: Final = (RedisError, OSError, EOFError)
 """Everything that `translated` takes."""
+_NO_TLS: Final = "If the server does not speak TLS, write redis:// instead of rediss://."
 _AWAY: Final = (BusyLoadingError, ClusterDownError, MasterDownError, TryAgainError)
 _AWAY_WORDS: Final = ("LOADING", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "UNKILLABLE")
 
@@ -57,7 +58,7 @@ def _who_we_are(error: BaseException, options: RedisOptions) -> StoreError | Non
     if "DB index" in text or "invalid DB" in text or text == "Invalid Database":
         return StoreError(f"{place} has no database {options.db} ({text}). Redis has 0 to 15 unless told otherwise.")
     if (failure := _tls_error(error)) is not None:
-        hint = "If the server does not speak TLS, write redis:// instead of rediss://."
+        hint = _NO_TLS
         if isinstance(failure, ssl.SSLCertVerificationError):
             hint = (
                 "Give the file of its authority as ?tls_ca=FILE, or use the name that the certificate is for "
@@ -70,6 +71,7 @@ def _who_we_are(error: BaseException, options: RedisOptions) -> StoreError | Non
 def _how_it_is(error: BaseException, options: RedisOptions) -> StoreError | None:
     """What may pass: away, busy, full."""
     text, place = str(error), options.place
+    tls = f" {_NO_TLS}" if options.tls else ""
     if isinstance(error, OutOfMemoryError) or text.startswith("OOM"):
         return StoreFull(
             f"The memory of {place} is full ({text}). Nothing was lost and running jobs can end; raise maxmemory, or "
@@ -86,10 +88,12 @@ def _how_it_is(error: BaseException, options: RedisOptions) -> StoreError | None
     if isinstance(error, TimeoutError | builtins.TimeoutError):
         return StoreUnavailable(
             f"{place} did not answer in time ({text or 'timeout'}). Is it overloaded, or behind a firewall? The limits "
-            f"are ?timeout={options.timeout / 1e6:g}s and ?connect_timeout={options.connect_timeout / 1e6:g}s."
+            f"are ?timeout={options.timeout / 1e6:g}s and ?connect_timeout={options.connect_timeout / 1e6:g}s.{tls}"
         )
     if isinstance(error, LOST):
-        return StoreUnavailable(f"{place} cannot be reached ({text}). Is the server running, and the address right?")
+        return StoreUnavailable(
+            f"{place} cannot be reached ({text}). Is the server running, and the address right?{tls}"
+        )
     return None
 
 

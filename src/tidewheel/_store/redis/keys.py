@@ -6,7 +6,7 @@ that one script is one atom; to spread load, use several namespaces.
 | key                     | type   | what is in it |
 |-------------------------|--------|---------------|
 | `meta`                  | hash   | `schema`, `seq` (last place in the order of the enqueue), `clock` (highest time seen) |
-| `job:ID`                | hash   | `h` head, `a` arguments, and where there are: `t` tags, `m` meta, `o` options, |
+| `job:ID`                | hash   | `h` head, `a` arguments, and where there are: `x` tags, meta and options (msgpack), |
 |                         |        | `p` progress, `r` result, `e` error (msgpack: type, message, stack) |
 | `attempts:ID`           | list   | msgpack: epoch, attempt, worker, started_at, ended_at, outcome, error |
 | `logs:ID`               | list   | msgpack: at, level, message; the newest 1000 |
@@ -29,7 +29,7 @@ that one script is one atom; to spread load, use several namespaces.
 |                         | zset   | |
 | `hint:KIND`             | channel| an empty message; KIND is the text of a `Wakeup` |
 
-The head is a msgpack array of all that scripts look at: state, epoch, attempt, crashes, seq, queue, kind, priority,
+The head is all that scripts look at, as msgpack values: state, epoch, attempt, crashes, seq, queue, kind, priority,
 lifo, run_at, max_attempts, max_crashes, enqueued_at, cancel_requested, unique_key, keep_completed, keep_failed,
 on_dead, worker, started_at, finished_at, lease_until. What there is none of is `false`. One small value is read and
 written faster than a dozen fields. Times beyond 2^53 microseconds (year 2255) stand as text, for Lua counts in doubles.

@@ -109,7 +109,7 @@ class Links:
                 # The server went away while the connection rested, or just now. Every operation may be repeated.
                 await self._let_go()
             link = new_link(self.options)
-            await link.connect()
+            await link.connect()  # type: ignore[no-untyped-call]
             return await self._ask(link, words)
 
     async def _ask(self, link: Connection, words: tuple[str | bytes | int, ...]) -> Any:

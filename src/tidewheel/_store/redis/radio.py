@@ -89,7 +89,7 @@ class Radio:
         while True:
             link = new_link(self._options)
             try:
-                await link.connect()
+                await link.connect()  # type: ignore[no-untyped-call]
                 await self._subscribe(link, self._wanted)
                 self._link = link
                 pause = _FIRST_PAUSE

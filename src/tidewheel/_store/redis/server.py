@@ -42,6 +42,10 @@ class Server:
             raise StoreError(
                 f"{place} is {name} {self.version}; Tidewheel needs Redis 7 or Valkey 8, or newer. Upgrade the server."
             )
+        if self.facts.get("arch_bits", "64") != "64":
+            raise StoreError(
+                f"{place} is a 32-bit build, whose scripts count too short for times. Use a 64-bit server."
+            )
         if self.facts.get("redis_mode") == "cluster" or self.facts.get("cluster_enabled") == "1":
             raise StoreError(f"{place} is part of a cluster, which this version does not support. Use a single server.")
         if self.facts.get("role") in {"slave", "replica"}:

@@ -125,7 +125,7 @@ class RedisStore:
         check_batch(len(jobs))
         if not jobs:
             return []
-        answer = await self._links.run("enqueue", now, [rows.new_row(job) for job in jobs])
+        answer = await self._links.run("enqueue", now, [rows.loose(rows.new_row(job)) for job in jobs])
         return work.enqueued([job.id for job in jobs], answer)
 
     async def claim(
@@ -160,7 +160,7 @@ class RedisStore:
         check_batch(len(settlements))
         if not settlements:
             return []
-        items = [work.settlement(one) for one in settlements]
+        items = [rows.loose(work.settlement(one)) for one in settlements]
         ids = self._ids(sum(isinstance(one.outcome, Discarded) for one in settlements))
         answer = await self._links.run("settle", now, items, ids, work.TOLD)
         letters, used = work.settled(answer)
@@ -219,7 +219,7 @@ class RedisStore:
         behind, found = None if cursor is None else int(cursor), builtins.list[tuple[int, Job]]()
         while True:
             wanted = limit + 1 - len(found)
-            last, *more = await self._links.run("scan", asked, index, behind, True, _STRETCH, wanted, False, True)
+            last, *more = await self._links.run("scan", asked, index, behind, "newest first", _STRETCH, wanted, "whole")
             found += [rows.job(row) for row in more]
             if len(found) > limit or not last:
                 break
@@ -252,13 +252,15 @@ class RedisStore:
         states = sorted(alterable(action) & frozenset(ids.states or JobState))
         if not states:
             return []
-        asked, index = work.filter_row(ids, states), work.index_for(states)
+        asked, index = work.filter_row(ids, states, not_asked=True), work.index_for(states)
         answers, behind, more = builtins.list[Altered](), None, True
         while more and len(answers) < limit:
             found = builtins.list[str]()
             while more and len(answers) + len(found) < limit:
                 wanted = limit - len(answers) - len(found)
-                last, *some = await self._links.run("scan", asked, index, behind, False, _STRETCH, wanted, True, False)
+                last, *some = await self._links.run(
+                    "scan", asked, index, behind, "oldest first", _STRETCH, wanted, "ids"
+                )
                 found += [id.decode() for id in some]
                 behind, more = (int(last), True) if last else (None, False)
             if found:

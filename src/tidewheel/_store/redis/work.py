@@ -108,11 +108,13 @@ def swept(answer: bytes) -> SweepReport:
     )  # fmt: skip
 
 
-def filter_row(where: JobFilter, states: Sequence[JobState] | None = None) -> tuple[Any, ...]:
-    """A filter for filter.lua, perhaps with other states."""
+def filter_row(
+    where: JobFilter, states: Sequence[JobState] | None = None, *, not_asked: bool = False
+) -> tuple[Any, ...]:
+    """A filter for filter.lua, perhaps with other states, perhaps without the jobs that were asked to cancel."""
     return (
         where.states if states is None else states, where.queues, where.kinds, where.tag, where.text or None,
-        where.enqueued_after, where.enqueued_before, where.finished_before,
+        where.enqueued_after, where.enqueued_before, where.finished_before, not_asked,
     )  # fmt: skip
 
 

@@ -11,9 +11,9 @@ seen AS (
 ),
 held AS MATERIALIZED (
     SELECT jobs.seq, asked.progress
-    FROM unnest($5::text[], $6::bigint[], $7::text[]) AS asked (id, epoch, progress)
+    FROM unnest((SELECT $5::text[]), (SELECT $6::bigint[]), (SELECT $7::text[])) AS asked (id, epoch, progress)
     JOIN {schema}.jobs AS jobs ON jobs.id = asked.id
-    WHERE jobs.epoch = asked.epoch AND jobs.state = 'running'
+    WHERE jobs.epoch = asked.epoch AND jobs.state = (SELECT 'running')
     ORDER BY jobs.id
     FOR UPDATE OF jobs
 )

@@ -4,8 +4,10 @@
 --        outcome of the record, its error (type, message, traceback)
 -- locks: the rows; the caller has locked them already
 WITH ended AS (
-    SELECT * FROM unnest($3::bigint[], $4::text[], $5::int[], $6::bigint[], $7::bigint[], $8::text[], $9::text[],
-        $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
+    SELECT * FROM unnest((SELECT $3::bigint[]), (SELECT $4::text[]), (SELECT $5::int[]),
+        (SELECT $6::bigint[]), (SELECT $7::bigint[]),
+        (SELECT $8::text[]), (SELECT $9::text[]), (SELECT $10::text[]), (SELECT $11::text[]), (SELECT $12::text[]),
+        (SELECT $13::text[]), (SELECT $14::text[]), (SELECT $15::text[]))
     AS ended (seq, state, attempt, run_at, keep_failed, error_type, error_message, error_traceback, progress, outcome,
         why_type, why_message, why_traceback)
 ),

@@ -4,7 +4,7 @@
 -- gives: their seqs
 -- locks: their rows, passing over those that others hold
 SELECT over.seq
-FROM unnest($2::text[], $3::text[], $4::boolean[], $5::bigint[], $6::bigint[])
+FROM unnest((SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::boolean[]), (SELECT $5::bigint[]), (SELECT $6::bigint[]))
     AS rule (queue, kind, completed, number, moment)
 LEFT JOIN LATERAL (
     SELECT finished_at, seq FROM {schema}.jobs

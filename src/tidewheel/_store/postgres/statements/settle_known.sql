@@ -2,6 +2,6 @@
 -- takes: ids, epochs
 -- gives: (id, epoch)
 SELECT jobs.id, jobs.epoch
-FROM unnest($1::text[], $2::bigint[]) AS asked (id, epoch)
+FROM unnest((SELECT $1::text[]), (SELECT $2::bigint[])) AS asked (id, epoch)
 JOIN {schema}.jobs AS jobs ON jobs.id = asked.id
 WHERE jobs.epoch = asked.epoch AND jobs.state <> 'running'

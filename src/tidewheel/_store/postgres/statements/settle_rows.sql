@@ -4,8 +4,8 @@
 -- locks: their rows, in the order of their ids
 SELECT jobs.id, jobs.epoch, jobs.seq, jobs.queue, jobs.attempt, jobs.worker, jobs.started_at, jobs.run_at,
     jobs.cancel_requested, jobs.keep_failed, jobs.on_dead, coalesce($1::bigint, {clock}) AS now
-FROM unnest($2::text[], $3::bigint[]) AS asked (id, epoch)
+FROM unnest((SELECT $2::text[]), (SELECT $3::bigint[])) AS asked (id, epoch)
 JOIN {schema}.jobs AS jobs ON jobs.id = asked.id
-WHERE jobs.epoch = asked.epoch AND jobs.state = 'running'
+WHERE jobs.epoch = asked.epoch AND jobs.state = (SELECT 'running')
 ORDER BY jobs.id
 FOR UPDATE OF jobs

@@ -22,17 +22,16 @@ local function reader(key, few)
     end
 end
 
--- The first `slots` jobs of a queue: its lines merged. Gives lists of {member, kind}.
+-- The first `slots` jobs of a queue: its lines merged. Gives the members and, beside them, their kinds.
 local function pick(queue, slots)
-    local heads, picked = {}, {}
-    local waiting = {}
+    local heads, picked, picked_kinds, waiting = {}, {}, {}, {}
     for _, kind in ipairs(call('SMEMBERS', kinds_of(queue))) do
         if known[kind] then
             waiting[#waiting + 1] = kind
         end
     end
     for _, kind in ipairs(waiting) do
-        local following = reader(line_of(queue, kind), #waiting == 1 and slots or math.ceil(slots / #waiting) + 4)
+        local following = reader(places_of(queue, kind).line, #waiting == 1 and slots or math.ceil(slots / #waiting) + 4)
         heads[#heads + 1] = { following(), kind, following }
     end
     while #picked < slots do
@@ -45,34 +44,35 @@ local function pick(queue, slots)
         if not first then
             break
         end
-        picked[#picked + 1] = { first[1], first[2] }
+        local number = #picked + 1
+        picked[number], picked_kinds[number] = first[1], first[2]
         first[1] = first[3]()
     end
-    return picked
+    return picked, picked_kinds
 end
 
 local claimed = {}
 for _, want in ipairs(ask[2]) do
     local queue, slots = want[1], want[2]
     if slots > 0 and call('HGET', QUEUES, queue) ~= '1' then
-        for _, one in ipairs(pick(queue, slots)) do
-            local member, kind = one[1], one[2]
-            local id = string.sub(member, 41)
-            local line = line_of(queue, kind)
+        local members, their_kinds = pick(queue, slots)
+        for index, member in ipairs(members) do
+            local id, kind = string.sub(member, 41), their_kinds[index]
+            local line = places_of(queue, kind).line
             drop(line, member)
             line_changed(line, queue, kind)
-            local row = call('HMGET', JOB .. id, 'h', 'a', 't', 'm', 'o')
-            local fine, head = pcall(cmsgpack.unpack, row[1] or '')
-            if fine and type(head) == 'table' and type(head[LEASE]) ~= 'nil' and row[2] then
+            local row = call('HMGET', JOB .. id, 'h', 'a', 'x')
+            local head = row[2] and read_head(row[1] or '')
+            if head then
                 count('available', queue, -1)
                 head[EPOCH], head[ATTEMPT] = head[EPOCH] + 1, head[ATTEMPT] + 1
                 head[WORKER], head[STARTED_AT], head[LEASE] = worker, now, now + lease
                 enter(id, head, 'running')
-                call('HSET', JOB .. id, 'h', pack(head))
+                save(id, head)
                 claimed[#claimed + 1] = '\157' .. pack(
                     id, head[EPOCH], kind, queue, row[2], head[ATTEMPT], head[MAX_ATTEMPTS], head[CRASHES],
-                    head[ENQUEUED_AT], now, row[3] or nil, row[4] or nil, row[5] or nil
-                )
+                    head[ENQUEUED_AT], now
+                ) .. (row[3] or THREE_NILS)
             else
                 local seq = tonumber(string.sub(member, 25, 40))
                 set_aside(id, string.sub(member, 5, 5) == '0' and EXACT - seq or seq, 'available', queue, kind, now)

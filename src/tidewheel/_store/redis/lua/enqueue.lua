@@ -1,11 +1,11 @@
 #!lua
 -- Add jobs. Refused as a whole while memory is full: it is the one script without `allow-oom`.
--- ask: now or nil, jobs (each as `insert` in lib.lua has it)
+-- ask: now or nil, jobs (each the columns that `insert` in lib.lua has, msgpack values one behind the other)
 -- gives: for each job false when it was inserted, else {id, state} of the job that holds its id or unique key
 local now, jobs = clock(ask[1]), ask[2]
 local answers = {}
 for index = 1, #jobs do
-    local row = jobs[index]
+    local row = { cmsgpack.unpack(jobs[index]) }
     local holder = call('EXISTS', JOB .. row[1]) == 1 and row[1] or nil
     if not holder and row[11] then
         holder = call('HGET', HOLDERS, row[11]) or nil

@@ -1,5 +1,6 @@
 -- Which jobs a filter means. Stands between lib.lua and the scripts that filter.
--- filter: states, queues, kinds (lists, empty: any), tag, text, enqueued_after, enqueued_before, finished_before (or nil)
+-- filter: states, queues, kinds (lists, empty: any), tag, text, enqueued_after, enqueued_before, finished_before (or
+--         nil), leave out those asked to cancel?
 
 local function set_of(list)
     if not list or #list == 0 then
@@ -12,7 +13,8 @@ local function set_of(list)
     return set
 end
 
-local function has_tag(tags, wanted)
+local function has_tag(extras, wanted)
+    local tags = extras and cmsgpack.unpack(extras)
     local fine, list = pcall(cjson.decode, tags or '[]')
     if fine and type(list) == 'table' then
         for _, tag in ipairs(list) do
@@ -40,14 +42,16 @@ end
 local function matcher(filter)
     local states, queues, kinds = set_of(filter[1]), set_of(filter[2]), set_of(filter[3])
     local tag, text, after, before, ended = filter[4], filter[5], filter[6], filter[7], filter[8]
+    local not_asked = filter[9]
     return function(id, head)
         return (not states or states[head[STATE]])
             and (not queues or queues[head[QUEUE]])
             and (not kinds or kinds[head[KIND]])
+            and not (not_asked and head[CANCEL])
             and (not after or head[ENQUEUED_AT] >= after)
             and (not before or head[ENQUEUED_AT] < before)
             and (not ended or (head[FINISHED_AT] and head[FINISHED_AT] < ended))
-            and (not tag or has_tag(call('HGET', JOB .. id, 't'), tag))
+            and (not tag or has_tag(call('HGET', JOB .. id, 'x'), tag))
             and (not text or has_text(id, head, text))
     end
 end

@@ -3,12 +3,14 @@
 -- KEYS[1]  the namespace's meta key; every other key begins as it does ("{namespace}:"), so one script is one atom
 -- ARGV[1]  the question, a msgpack array; each script says what is in it
 --
--- keys.py describes every key. A job's head is a msgpack array of what scripts look at, in the places below;
--- `false` stands for "none", since nil would make a hole in it.
+-- keys.py describes every key. A job's head is what scripts look at, in the places below: msgpack values, one behind
+-- the other. (As one array they would take three times as long to read: Lua grows a table step by step, but makes one
+-- of many values at once.) `false` stands for "none".
 
 local STATE, EPOCH, ATTEMPT, CRASHES, SEQ, QUEUE, KIND, PRIORITY, LIFO, RUN_AT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 local MAX_ATTEMPTS, MAX_CRASHES, ENQUEUED_AT, CANCEL, UNIQUE = 11, 12, 13, 14, 15
 local KEEP_COMPLETED, KEEP_FAILED, ON_DEAD, WORKER, STARTED_AT, FINISHED_AT, LEASE = 16, 17, 18, 19, 20, 21, 22
+local HEAD_OPENS, THREE_NILS = '\220\0\22', '\192\192\192'  -- msgpack: an array of 22 values begins; nil, nil, nil
 
 local ROOT = string.sub(KEYS[1], 1, -5)
 local JOB, ATTEMPTS, LOGS = ROOT .. 'job:', ROOT .. 'attempts:', ROOT .. 'logs:'
@@ -34,7 +36,7 @@ local function clock(given)
     if now < mark and mark - now <= STEP_BACK then
         return mark
     end
-    call('HSET', KEYS[1], 'clock', format('%.0f', now))
+    call('HSET', KEYS[1], 'clock', format('%d', now))
     return now
 end
 
@@ -105,53 +107,70 @@ end
 
 -- Heads
 
+local function whole_head(fine, ...)
+    return fine and select('#', ...) >= LEASE and { ... } or nil
+end
+
+-- A head as a table, or nil when it cannot be read.
+local function read_head(packed)
+    return whole_head(pcall(cmsgpack.unpack, packed))
+end
+
 -- The head of a job, or nil when there is none or it cannot be read.
 local function head_of(id)
     local packed = call('HGET', JOB .. id, 'h')
-    if packed then
-        local fine, head = pcall(cmsgpack.unpack, packed)
-        if fine and type(head) == 'table' and type(head[LEASE]) ~= 'nil' then
-            return head
-        end
-    end
-    return nil
+    return packed and read_head(packed)
 end
 
 local function save(id, head, ...)
-    call('HSET', JOB .. id, 'h', pack(head), ...)
+    call('HSET', JOB .. id, 'h', pack(unpack(head, 1, LEASE)), ...)
 end
 
+-- Whole numbers are written by %d: a Lua number as text has 14 digits, and %.0f takes thrice as long.
 local function numbered(head, id)
-    return format('%016.0f', head[SEQ]) .. id
+    return format('%016d', head[SEQ]) .. id
 end
 
 -- A number as text that sorts as the number does.
 local function sortable(number)
     if number < 0 then
-        return format('0%018.0f', math.max(0, EXACT + number))
+        return format('0%018d', math.max(0, EXACT + number))
     end
-    return format('1%018.0f', number)
+    return format('1%018d', number)
 end
 
 -- A job's place in line as text: priority, lifo first, time, order of the enqueue. 40 characters.
 local function turn(head)
     local run_at = tonumber(head[RUN_AT])
     if head[LIFO] then
-        return format('%04d0%s%016.0f', head[PRIORITY], sortable(-run_at), EXACT - head[SEQ])
+        return format('%04d0%s%016d', head[PRIORITY], sortable(-run_at), EXACT - head[SEQ])
     end
-    return format('%04d1%s%016.0f', head[PRIORITY], sortable(run_at), head[SEQ])
-end
-
-local function pair_of(queue, kind)
-    return #queue .. ':' .. queue .. ':' .. kind
-end
-
-local function line_of(queue, kind)
-    return ROOT .. 'ready:' .. pair_of(queue, kind)
+    return format('%04d1%s%016d', head[PRIORITY], sortable(run_at), head[SEQ])
 end
 
 local function kinds_of(queue)
     return ROOT .. 'kinds:' .. queue
+end
+
+local places = {}
+
+-- The keys of a queue and kind: its line, and where its ended jobs are. Made once a script.
+local function places_of(queue, kind)
+    local of_queue = places[queue]
+    if not of_queue then
+        of_queue = {}
+        places[queue] = of_queue
+    end
+    local found = of_queue[kind]
+    if not found then
+        local pair = #queue .. ':' .. queue .. ':' .. kind
+        found = {
+            line = ROOT .. 'ready:' .. pair, completed = ROOT .. 'ended:c' .. pair, failed = ROOT .. 'ended:f' .. pair,
+            completed_group = 'c' .. pair, failed_group = 'f' .. pair,
+        }
+        of_queue[kind] = found
+    end
+    return found
 end
 
 -- A line was changed: afterwards its kind is, or is not, among those that wait in its queue.
@@ -163,21 +182,20 @@ end
 
 -- The sorted set that an ended job is in, its score there, its member.
 local function ended_of(head, id)
-    local keep
-    if head[STATE] == 'completed' then
-        keep = head[KEEP_COMPLETED]
-    else
-        keep = head[KEEP_FAILED]
-    end
+    local completed = head[STATE] == 'completed'
+    local keep = head[completed and KEEP_COMPLETED or KEEP_FAILED]
     if keep then
-        return OWN, head[FINISHED_AT] + keep, format('%016.0f', head[FINISHED_AT]) .. numbered(head, id)
+        return OWN, head[FINISHED_AT] + keep, format('%016d', head[FINISHED_AT]) .. numbered(head, id)
     end
-    local group = (head[STATE] == 'completed' and 'c' or 'f') .. pair_of(head[QUEUE], head[KIND])
-    return ROOT .. 'ended:' .. group, head[FINISHED_AT], numbered(head, id), group
+    local place = places_of(head[QUEUE], head[KIND])
+    if completed then
+        return place.completed, head[FINISHED_AT], numbered(head, id), place.completed_group
+    end
+    return place.failed, head[FINISHED_AT], numbered(head, id), place.failed_group
 end
 
 local function due_member(head, id)
-    return format('%016.0f', head[SEQ]) .. string.sub(head[STATE], 1, 1) .. id
+    return format('%016d', head[SEQ]) .. string.sub(head[STATE], 1, 1) .. id
 end
 
 -- Take a job out of what its state put it in. The caller changes the head, then says `enter`.
@@ -187,7 +205,7 @@ local function leave(id, head)
     if state == 'running' then
         drop(LEASES, numbered(head, id))
     elseif state == 'available' then
-        local key = line_of(head[QUEUE], head[KIND])
+        local key = places_of(head[QUEUE], head[KIND]).line
         drop(key, turn(head) .. id)
         line_changed(key, head[QUEUE], head[KIND])
     elseif FINAL[state] then
@@ -210,7 +228,7 @@ local function enter(id, head, state)
     if state == 'running' then
         add(LEASES, head[LEASE], numbered(head, id))
     elseif state == 'available' then
-        local key = line_of(head[QUEUE], head[KIND])
+        local key = places_of(head[QUEUE], head[KIND]).line
         add(key, 0, turn(head) .. id)
         line_changed(key, head[QUEUE], head[KIND])
         hints.work = true
@@ -273,22 +291,15 @@ local function insert(row, now)
         call('HSET', HOLDERS, unique, id)
     end
     if row[12] or row[13] or row[14] then
-        local fields = { 'a', row[4] }
-        for index, field in ipairs({ 't', 'm', 'o' }) do
-            if row[11 + index] then
-                fields[#fields + 1] = field
-                fields[#fields + 1] = row[11 + index]
-            end
-        end
-        save(id, head, unpack(fields))
+        save(id, head, 'a', row[4], 'x', pack(row[12], row[13], row[14]))
     else
-        call('HSET', JOB .. id, 'h', pack(head), 'a', row[4])
+        save(id, head, 'a', row[4])
     end
 end
 
 local function save_seq()
     if last_seq then
-        call('HSET', KEYS[1], 'seq', format('%.0f', last_seq))
+        call('HSET', KEYS[1], 'seq', format('%d', last_seq))
     end
 end
 
@@ -331,11 +342,10 @@ end
 -- A job as people see it: one msgpack array of id, head, args, tags, meta, options, progress, result, error.
 -- Gives nil when there is no such job.
 local function whole(id)
-    local row = call('HMGET', JOB .. id, 'h', 'a', 't', 'm', 'o', 'p', 'r', 'e')
+    local row = call('HMGET', JOB .. id, 'h', 'a', 'x', 'p', 'r', 'e')
     if not row[1] then
         return nil
     end
-    return '\153' .. pack(id) .. row[1]
-        .. pack(row[2] or '', row[3] or nil, row[4] or nil, row[5] or nil, row[6] or nil, row[7] or nil)
-        .. (row[8] or '\192')
+    return '\153' .. pack(id) .. HEAD_OPENS .. row[1] .. pack(row[2] or '') .. (row[3] or THREE_NILS)
+        .. pack(row[4] or nil, row[5] or nil) .. (row[6] or '\192')
 end

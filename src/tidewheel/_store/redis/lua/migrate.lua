@@ -4,6 +4,6 @@
 -- gives: the schema before (0: none), as text
 local before = call('HGET', KEYS[1], 'schema') or '0'
 if tonumber(before) < ask[1] then
-    call('HSET', KEYS[1], 'schema', format('%.0f', ask[1]))
+    call('HSET', KEYS[1], 'schema', format('%d', ask[1]))
 end
 return before

@@ -48,7 +48,7 @@ for name, one in pairs(found) do
     if one[3].available then
         local oldest
         for _, kind in ipairs(call('SMEMBERS', kinds_of(name))) do
-            local first = oldest_in(line_of(name, kind))
+            local first = oldest_in(places_of(name, kind).line)
             if first and (not oldest or first < oldest) then
                 oldest = first
             end

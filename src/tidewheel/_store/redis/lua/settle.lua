@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 -- Write how attempts ended. `ending_of` in _model/transition.py has the decisions.
 -- ask: now or nil, settlements, ids for jobs that tell of dead letters, columns of such a job
---      a settlement: id, epoch, word, after, result, error, reason, progress, log lines, arguments of the job that tells
+--      a settlement, msgpack values one behind the other: id, epoch, word, after, result, error, reason, progress, log lines, arguments of the job that tells
 -- gives: [one letter a settlement, a(ccepted) or s(tale); how many of the ids were used]
 local now, new_ids, told = clock(ask[1]), ask[3], ask[4]
 local answers, used = {}, 0
 
-for index, one in ipairs(ask[2]) do
+for index, packed in ipairs(ask[2]) do
+    local one = { cmsgpack.unpack(packed) }
     local id, word = one[1], one[3]
     local head = head_of(id)
     if not head or head[EPOCH] ~= one[2] then

@@ -1,0 +1,45 @@
+"""SIGTERM and SIGINT, for the worker and for the processes that its handlers fork."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+_NUMBERS: Final = (signal.SIGTERM, signal.SIGINT)
+_installed: Final[dict[int, Any]] = {}
+"""What the signals did before, while a worker has them."""
+
+
+@contextmanager
+def heard(tell: Callable[[str], object]) -> Iterator[None]:
+    """Within the block `tell("SIGTERM")` or `tell("SIGINT")` is called in the running loop when one comes.
+    Outside the main thread nothing changes: there the host program has the signals.
+    """
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(ValueError):  # not in the main thread
+        for number in _NUMBERS:
+            name = signal.Signals(number).name
+            _installed[number] = signal.signal(number, lambda *_, name=name: loop.call_soon_threadsafe(tell, name))
+    try:
+        yield
+    finally:
+        while _installed:
+            signal.signal(*_installed.popitem())
+
+
+def _in_fork() -> None:
+    """A process that a handler forks is no worker: it ends at SIGTERM like any other, and cannot wake our loop."""
+    if _installed:
+        _installed.clear()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.set_wakeup_fd(-1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_fork)

@@ -1,0 +1,300 @@
+"""What only a store with a server can meet: wrong doors, foreign tables, loops that end, restarts, rivals."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+import asyncpg
+import pytest
+from tests.servers.postgres import Postgres, running
+
+from tidewheel import App, ConfigError, SchemaMismatch, StoreError, StoreUnavailable
+from tidewheel._env import Env
+from tidewheel._model.job import Claimed, NewJob
+from tidewheel._model.outcome import Complete, RetryLater, Settlement
+from tidewheel._model.query import Accepted, Action, JobFilter
+from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want
+from tidewheel._store.postgres import PostgresStore
+from tidewheel._store.postgres.sql import with_schema
+from tidewheel.testing.conformance.kit import BOOM, HOUR, worker_info
+
+_ROLES: Final = """
+CREATE ROLE locked LOGIN PASSWORD 'right';
+CREATE ROLE tls_only LOGIN;
+CREATE ROLE guest LOGIN;
+CREATE ROLE reader LOGIN SUPERUSER;
+ALTER ROLE reader SET default_transaction_read_only = on;
+"""
+
+
+async def sql(url: str, *texts: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for text in texts:
+            await connection.execute(text)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="module")
+def doors(postgres: Postgres) -> Callable[[str, str], str]:
+    """URLs for other users and databases."""
+    with suppress(asyncpg.DuplicateObjectError):
+        asyncio.run(sql(postgres.url, _ROLES))
+    return lambda login, database: f"postgresql://{login}@127.0.0.1:{postgres.port}/{database}"
+
+
+@pytest.mark.parametrize(
+    ("login", "database", "error", "said"),
+    [
+        ("locked:wrong", "postgres", StoreError, "Check user and password"),
+        ("tester", "nowhere", StoreError, "createdb nowhere"),
+        ("guest", "postgres?schema=of_guest", StoreError, 'CREATE SCHEMA "of_guest" AUTHORIZATION "guest"'),
+        ("reader", "postgres?schema=of_reader", StoreUnavailable, "read-only"),
+        ("tester", "postgres?sslmode=require", StoreError, "?sslmode="),
+        ("tls_only", "postgres", StoreError, "pg_hba.conf"),
+    ],
+)
+async def test_a_closed_door_names_the_remedy(
+    doors: Callable[[str, str], str], login: str, database: str, error: type[StoreError], said: str
+) -> None:
+    store = PostgresStore(doors(login, database))
+    with pytest.raises(StoreError) as caught:
+        await store.open()
+    assert type(caught.value) is error
+    assert said in str(caught.value)
+    assert "wrong" not in str(caught.value).replace("wrong_", "")
+    await store.close()
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:1", "host.invalid"])
+async def test_nobody_there(place: str) -> None:
+    with pytest.raises(StoreUnavailable) as caught:
+        await PostgresStore(f"postgresql://ada:s3cret@{place}/jobs").open()
+    assert "postgresql://ada@" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_foreign_tables_are_not_touched(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+    name = new_schema()
+    await sql(postgres.url, f"CREATE SCHEMA {name}", f"CREATE TABLE {name}.jobs (ours integer)")
+    with pytest.raises(SchemaMismatch, match="did not make"):
+        await PostgresStore(f"{postgres.url}?schema={name}").open()
+    await sql(postgres.url, f"INSERT INTO {name}.jobs VALUES (1)")
+
+
+async def test_a_newer_or_changed_schema_is_refused(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+    name = new_schema()
+    url = f"{postgres.url}?schema={name}"
+    store = PostgresStore(url)
+    assert await store.migrate() == (0, 1)
+    await sql(postgres.url, f"INSERT INTO {name}.migrations VALUES (99, '099_far.sql', 'x', 0)")
+    with pytest.raises(SchemaMismatch, match="Upgrade Tidewheel"):
+        await PostgresStore(url).open()
+    await sql(postgres.url, f"DELETE FROM {name}.migrations WHERE version = 99")
+    await sql(postgres.url, f"UPDATE {name}.migrations SET checksum = 'other'")
+    with pytest.raises(SchemaMismatch, match="another text"):
+        await PostgresStore(url).open()
+
+
+async def test_missing_tables_are_told(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+    name = new_schema()
+    store = PostgresStore(f"{postgres.url}?schema={name}")
+    await store.open()
+    await sql(postgres.url, f"DROP TABLE {name}.logs, {name}.jobs")
+    with pytest.raises(SchemaMismatch, match="tidewheel migrate"):
+        await store.enqueue([NewJob(id="a", kind="work", args="{}")])
+    await store.close()
+
+
+async def test_many_may_open_an_empty_database_at_once(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+    url = f"{postgres.url}?schema={new_schema()}&pool_size=1"
+    stores = [PostgresStore(url) for _ in range(6)]
+    await asyncio.gather(*(store.open() for store in stores))
+    assert [await store.migrate() for store in stores[:2]] == [(1, 1)] * 2
+    for store in stores:
+        await store.close()
+
+
+def test_an_app_lives_through_several_event_loops(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+    app = App(f"{postgres.url}?schema={new_schema()}")
+
+    @app.task
+    async def add(a: int, b: int) -> int:
+        return a + b
+
+    async def drain() -> str:
+        await app.worker(drain_and_exit=True, signals=False, concurrency=4).run()
+        job = await app.jobs.get("one")
+        assert job is not None
+        return str(await job.result())
+
+    asyncio.run(_done(add.options(id="one").enqueue(1, 2)))  # nobody closes it
+    asyncio.run(_done(add.options(id="two").enqueue(3, 4)))
+    assert asyncio.run(drain()) == "3"
+    assert app.run_sync(app.info()).name == "postgresql"
+    app.run_sync(app.close())
+
+
+async def _done(work: Coroutine[Any, Any, object]) -> None:
+    await work
+
+
+async def test_a_store_belongs_to_its_loop(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+    store = PostgresStore(f"{postgres.url}?schema={new_schema()}")
+    await store.open()
+    with pytest.raises(StoreError, match="another event loop"):
+        await asyncio.to_thread(asyncio.run, store.info())
+    with pytest.raises(StoreError, match="another event loop"):
+        await asyncio.to_thread(asyncio.run, store.open())
+    await store.close()
+    with pytest.raises(StoreError, match="not open"):
+        await store.info()
+
+
+async def test_text_that_postgres_cannot_hold(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+    store = PostgresStore(f"{postgres.url}?schema={new_schema()}")
+    await store.open()
+    for wrong in ("\0", "\ud800"):
+        with pytest.raises(StoreError) as caught:
+            await store.enqueue([NewJob(id=wrong, kind="work", args="{}")])
+        assert not caught.value.retriable
+        assert await store.get([wrong]) == [None]
+        assert (await store.list(JobFilter(text=wrong))).jobs == ()
+        assert await store.history(wrong) is None
+    await store.close()
+
+
+async def test_rivals_settle_beat_alter_and_sweep_without_a_deadlock(
+    postgres: Postgres, new_schema: Callable[[], str]
+) -> None:
+    """Everything that locks many rows at once, in many orders, by several stores."""
+    url = f"{postgres.url}?schema={new_schema()}"
+    stores = [PostgresStore(url) for _ in range(3)]
+    for store in stores:
+        await store.open()
+    first, second, third = stores
+    ids = [f"job{(number * 37) % 200}" for number in range(200)]
+    await first.enqueue([NewJob(id=id, kind="work", args="{}", max_attempts=100) for id in ids])
+    before = await _deadlocks(first)
+    settled = 0
+
+    async def carry() -> None:
+        nonlocal settled
+        for _ in range(10):
+            got = await first.claim([Want("default", 100)], kinds=["work"], worker="w1", lease=HOUR)
+            done = asyncio.create_task(first.settle([_ends(job, number) for number, job in enumerate(got)]))
+            beats = [LeaseBeat(job.lease, progress="1") for job in reversed(got)]
+            answers, accepted = await asyncio.gather(second.beat(worker_info("w1"), beats, lease=HOUR), done)
+            assert set(answers) <= set(BeatAnswer)
+            assert set(accepted) <= {Accepted.ACCEPTED}
+            settled += len(accepted)
+
+    async def disturb() -> None:
+        for _ in range(10):
+            await third.sweep(limit=50)
+            await third.alter(sorted(ids, reverse=True), Action.RUN_NOW)
+            await third.alter(JobFilter(kinds=("work",)), Action.RETRY, limit=150)
+
+    await asyncio.gather(carry(), disturb())
+    assert settled
+    assert await _deadlocks(first) == before
+    for store in stores:
+        await store.close()
+
+
+def _ends(job: Claimed, number: int) -> Settlement:
+    return Settlement(job.lease, RetryLater(0, BOOM) if number % 2 else Complete("1"))
+
+
+async def _deadlocks(store: PostgresStore) -> int:
+    connection = await asyncpg.connect(store.options.dsn)
+    try:
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+        count: int = await connection.fetchval(
+            "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        )
+        return count
+    finally:
+        await connection.close()
+
+
+async def test_a_unique_key_goes_to_one_of_many_rivals(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+    url = f"{postgres.url}?schema={new_schema()}"
+    stores = [PostgresStore(url) for _ in range(4)]
+    for store in stores:
+        await store.open()
+    for turn in range(10):
+        keys = [f"key{turn}-{number}" for number in range(5)]
+
+        async def add(store: PostgresStore, name: str, order: list[str]) -> set[str]:
+            jobs = [NewJob(id=f"{name}-{key}", kind="work", args="{}", unique_key=key) for key in order]
+            answers = await store.enqueue(jobs)
+            assert all(answer.id.endswith(key) for answer, key in zip(answers, order, strict=True))
+            return {key for answer, key in zip(answers, order, strict=True) if answer.inserted}
+
+        won = await asyncio.gather(*(add(store, f"s{number}", keys) for number, store in enumerate(stores)))
+        assert sorted(key for some in won for key in some) == keys
+    for store in stores:
+        await store.close()
+
+
+@pytest.mark.timeout(90)
+async def test_a_restart_of_the_server_is_survived(new_schema: Callable[[], str]) -> None:
+    with running("wheel") as server:
+        store = PostgresStore(f"{server.url}?schema={new_schema()}", Env())
+        await store.open()
+        async with store.wakeups(frozenset({Wakeup.WORK})) as hints:
+            await store.enqueue([NewJob(id="a", kind="work", args="{}")])
+            assert await anext(hints) == {Wakeup.WORK}
+            server.stop(signal.SIGKILL)
+            with pytest.raises(StoreUnavailable):
+                await store.enqueue([NewJob(id="b", kind="work", args="{}")])
+            server.start()
+            await _insist(store)
+            other = PostgresStore(store.options)
+            await other.open()
+            await other.enqueue([NewJob(id="c", kind="work", args="{}")])
+            assert await anext(hints) == {Wakeup.WORK}  # it listens again
+            await other.close()
+        assert {job.id for job in (await store.list(JobFilter())).jobs} >= {"b", "c"}
+        await store.close()
+
+
+async def _insist(store: PostgresStore) -> None:
+    while True:
+        try:
+            await store.enqueue([NewJob(id="b", kind="work", args="{}")])
+        except StoreUnavailable:
+            await asyncio.sleep(0)
+        else:
+            return
+
+
+async def test_hints_of_other_processes_can_be_turned_off(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+    store = PostgresStore(f"{postgres.url}?schema={new_schema()}&listen=off")
+    await store.open()
+    assert not (await store.info()).listen
+    async with store.wakeups() as hints:
+        await store.enqueue([NewJob(id="a", kind="work", args="{}")])
+        assert await anext(hints) == {Wakeup.WORK}
+    await store.close()
+
+
+async def test_without_cached_statements_everything_works(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+    store = PostgresStore(f"{postgres.url}?schema={new_schema()}&statement_cache_size=0")
+    await store.open()
+    await store.enqueue([NewJob(id="a", kind="work", args="{}")])
+    (job,) = await store.claim([Want("default", 5)], kinds=["work"], worker="w", lease=HOUR)
+    assert await store.settle([Settlement(job.lease, Complete("1"))]) == [Accepted.ACCEPTED]
+    await store.close()
+
+
+def test_the_scheme_leads_here() -> None:
+    with pytest.raises(ConfigError, match="pool_size=many"):
+        App("postgres://localhost/jobs?pool_size=many")
+    assert '"night".jobs' in with_schema("{schema}.jobs", "night")
