@@ -26,7 +26,7 @@ from tidewheel._names import check_name
 from tidewheel._portal import Portal
 from tidewheel._results import Results
 from tidewheel._serde import MAX_PAYLOAD
-from tidewheel._stores import make_store
+from tidewheel._stores import make_store, shown_url
 from tidewheel._task import (
     DEAD_LETTER_KIND,
     AsyncTask,
@@ -105,7 +105,7 @@ class App:
         self._portal = Portal()
 
     def __repr__(self) -> str:
-        return f"<App {self.url} with {len(self._tasks)} tasks>"
+        return f"<App {shown_url(self.url)} with {len(self._tasks)} tasks>"
 
     # -- tasks
 

@@ -79,7 +79,8 @@ class JobContext:
 
     # One is made for every attempt, most of them are never looked at: what is seldom used is made when needed.
     __slots__ = (
-        "_changed", "_claimed", "_clock", "_event", "_lines", "_on_stop", "_progress", "_stopped", "lost", "stop_reason"
+        "_changed", "_claimed", "_clock", "_event", "_lines", "_on_return", "_on_stop", "_progress", "_stopped",
+        "borrowed", "lost", "stop_reason",
     )  # fmt: skip
     _lock = threading.Lock()  # one for all: it is held for moments only
 
@@ -92,6 +93,9 @@ class JobContext:
         self._stopped = False
         self._event: threading.Event | None = None
         self._on_stop: tuple[Callable[[], None], ...] = ()
+        self._on_return: Callable[[], None] | None = None
+        self.borrowed = False
+        """True while a beat is writing news: an outcome that overtook it would have them refused."""
         self.stop_reason = ""
         """Why the handler should wind up: "cancel", "soft timeout", "timeout", "lease lost" or "shutdown"; else empty."""
         self.lost = False
@@ -263,6 +267,30 @@ class JobContext:
             progress, self._progress = self._progress, None
             lines, self._lines = tuple(self._lines or ()), None
         return progress, lines
+
+    def borrow_news(self) -> tuple[str | None, tuple[LogLine, ...]]:
+        """As `take_news`, for a beat, which says `return_news` when they are written, or given back."""
+        self.borrowed = True  # before the take: who finds nothing there afterwards then sees why
+        news = self.take_news()
+        if news == (None, ()):
+            self.return_news()
+        return news
+
+    def return_news(self) -> None:
+        """What `borrow_news` gave is dealt with."""
+        with self._lock:
+            self.borrowed = False
+            call, self._on_return = self._on_return, None
+        if call is not None:
+            call()
+
+    def when_returned(self, call: Callable[[], None]) -> None:
+        """Have `call` made, from any thread, when no news are borrowed."""
+        with self._lock:
+            if self.borrowed:
+                self._on_return = call
+                return
+        call()
 
     def give_back(self, progress: str | None, lines: tuple[LogLine, ...]) -> None:
         """What `take_news` gave could not be written: keep it for the next time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Final
 
 from tidewheel._env import Env
@@ -52,6 +53,11 @@ def make_store(url: str, env: Env) -> Store:
     close = difflib.get_close_matches(scheme, _SCHEMES, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise ConfigError(
-        f"{url!r} is no store URL this version knows: it must begin with {' or '.join(f'{one}:' for one in _SCHEMES)}"
+        f"{shown_url(url)!r} is no store URL this version knows: it must begin with {' or '.join(f'{one}:' for one in _SCHEMES)}"
         f" as in sqlite:///jobs.db.{hint}"
     )
+
+
+def shown_url(url: str) -> str:
+    """A store URL for people to read: without the password."""
+    return re.sub(r"(//[^/?#]*?):[^/?#]*@", r"\1@", url)

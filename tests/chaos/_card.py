@@ -87,9 +87,7 @@ def make_card(site: Site, done: Mapping[str, int], *, lease: float, seconds: flo
     killed = {line["worker"] for line in lines if line["what"] == "gone" and line["code"] == -9}
     moments = site.audit.moments()
     recoveries = _recoveries(lines, killed, changes, moments)
-    taken_along = sum(
-        1 for runs in executions(lines).values() for run in runs if not run.how and run.worker in killed
-    )
+    taken_along = sum(1 for runs in executions(lines).values() for run in runs if not run.how and run.worker in killed)
     kills = done["kill"]
     return Card(
         store="sqlite",
@@ -127,9 +125,7 @@ def _recoveries(
     }
     deaths = {line["worker"]: line["wall"] for line in lines if line["what"] == "gone"}
     lost = [run for runs in executions(lines).values() for run in runs if not run.how and run.worker in killed]
-    return [
-        rescued[run.job, run.epoch] - deaths[run.worker] for run in lost if (run.job, run.epoch) in rescued
-    ]
+    return [rescued[run.job, run.epoch] - deaths[run.worker] for run in lost if (run.job, run.epoch) in rescued]
 
 
 def _handed_back(changes: Sequence[Change]) -> int:
@@ -167,7 +163,9 @@ def machine() -> str:
     model = platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.partition(":")[2].strip() for line in info.read_text("utf-8").splitlines() if "model name" in line]
+        names = [
+            line.partition(":")[2].strip() for line in info.read_text("utf-8").splitlines() if "model name" in line
+        ]
         model = names[0] if names else model
     return (
         f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, "

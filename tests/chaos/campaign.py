@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from tests.chaos._card import Card, make_card
 from tests.e2e._harness import PATIENCE, Site, WorkerProcess, states
+
 from tidewheel import App
 from tidewheel._model.duration import SECOND, micros
 
@@ -80,7 +81,9 @@ class Campaign:
         """Keep so much work about that there is always some waiting."""
         while True:
             live = {"available", "running", "scheduled", "retryable"}
-            about = sum(sum(queue.counts[state] for state in queue.counts if state in live) for queue in await app.queues.list())
+            about = sum(
+                sum(queue.counts[state] for state in queue.counts if state in live) for queue in await app.queues.list()
+            )
             for _ in range(max(0, AHEAD - about)):
                 await self._add(app)
             await asyncio.sleep(0.1)

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from tests.chaos import _card, campaign
 from tests.e2e._history import Change
 

@@ -8,17 +8,17 @@ from itertools import count
 import pytest
 from tests.servers import redis as redis_server
 from tests.servers._process import NoServer, missing
-from tests.servers.postgres import Postgres, running
+from tests.servers.postgres import SOURCES, Postgres, running
 from tests.servers.redis import Redis
 
 _numbers = count(1)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A private PostgreSQL, the newest that comes as a wheel."""
+@pytest.fixture(scope="session", params=SOURCES)
+def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
+    """A private PostgreSQL: the newest, which comes as a wheel, and the system's, where there is one."""
     try:
-        with running("wheel") as server:
+        with running(request.param) as server:
             yield server
     except NoServer as error:
         missing(error)

@@ -18,7 +18,7 @@ from tidewheel._model.job import Claimed, NewJob
 from tidewheel._model.outcome import Complete, RetryLater, Settlement
 from tidewheel._model.query import Accepted, Action, JobFilter
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want
-from tidewheel._store.postgres import PostgresStore
+from tidewheel._store.postgres import PostgresStore, listen
 from tidewheel._store.postgres.sql import with_schema
 from tidewheel.testing.conformance.kit import BOOM, HOUR, worker_info
 
@@ -31,11 +31,11 @@ ALTER ROLE reader SET default_transaction_read_only = on;
 """
 
 
-async def sql(url: str, *texts: str) -> None:
+async def sql(url: str, *texts: str, schema: str = "tidewheel") -> None:
     connection = await asyncpg.connect(url)
     try:
         for text in texts:
-            await connection.execute(text)
+            await connection.execute(with_schema(text, schema))
     finally:
         await connection.close()
 
@@ -81,10 +81,10 @@ async def test_nobody_there(place: str) -> None:
 
 async def test_foreign_tables_are_not_touched(postgres: Postgres, new_schema: Callable[[], str]) -> None:
     name = new_schema()
-    await sql(postgres.url, f"CREATE SCHEMA {name}", f"CREATE TABLE {name}.jobs (ours integer)")
+    await sql(postgres.url, "CREATE SCHEMA {schema}", "CREATE TABLE {schema}.jobs (ours integer)", schema=name)
     with pytest.raises(SchemaMismatch, match="did not make"):
         await PostgresStore(f"{postgres.url}?schema={name}").open()
-    await sql(postgres.url, f"INSERT INTO {name}.jobs VALUES (1)")
+    await sql(postgres.url, "INSERT INTO {schema}.jobs VALUES (1)", schema=name)
 
 
 async def test_a_newer_or_changed_schema_is_refused(postgres: Postgres, new_schema: Callable[[], str]) -> None:
@@ -92,11 +92,11 @@ async def test_a_newer_or_changed_schema_is_refused(postgres: Postgres, new_sche
     url = f"{postgres.url}?schema={name}"
     store = PostgresStore(url)
     assert await store.migrate() == (0, 1)
-    await sql(postgres.url, f"INSERT INTO {name}.migrations VALUES (99, '099_far.sql', 'x', 0)")
+    await sql(postgres.url, "INSERT INTO {schema}.migrations VALUES (99, '099_far.sql', 'x', 0)", schema=name)
     with pytest.raises(SchemaMismatch, match="Upgrade Tidewheel"):
         await PostgresStore(url).open()
-    await sql(postgres.url, f"DELETE FROM {name}.migrations WHERE version = 99")
-    await sql(postgres.url, f"UPDATE {name}.migrations SET checksum = 'other'")
+    await sql(postgres.url, "DELETE FROM {schema}.migrations WHERE version = 99", schema=name)
+    await sql(postgres.url, "UPDATE {schema}.migrations SET checksum = 'other'", schema=name)
     with pytest.raises(SchemaMismatch, match="another text"):
         await PostgresStore(url).open()
 
@@ -105,7 +105,7 @@ async def test_missing_tables_are_told(postgres: Postgres, new_schema: Callable[
     name = new_schema()
     store = PostgresStore(f"{postgres.url}?schema={name}")
     await store.open()
-    await sql(postgres.url, f"DROP TABLE {name}.logs, {name}.jobs")
+    await sql(postgres.url, "DROP TABLE {schema}.logs, {schema}.jobs", schema=name)
     with pytest.raises(SchemaMismatch, match="tidewheel migrate"):
         await store.enqueue([NewJob(id="a", kind="work", args="{}")])
     await store.close()
@@ -245,7 +245,7 @@ async def test_a_unique_key_goes_to_one_of_many_rivals(postgres: Postgres, new_s
 
 @pytest.mark.timeout(90)
 async def test_a_restart_of_the_server_is_survived(new_schema: Callable[[], str]) -> None:
-    with running("wheel") as server:
+    with running("wheel", durable=True) as server:
         store = PostgresStore(f"{server.url}?schema={new_schema()}", Env())
         await store.open()
         async with store.wakeups(frozenset({Wakeup.WORK})) as hints:
@@ -275,6 +275,32 @@ async def _insist(store: PostgresStore) -> None:
             return
 
 
+async def test_a_cancelled_call_leaves_no_transaction_open(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+    store = PostgresStore(f"{postgres.url}?schema={new_schema()}&pool_size=1")
+    await store.open()
+    seen = PostgresStore(store.options)
+    await seen.open()
+    for turn in range(60):
+        batch = [NewJob(id=f"{turn}-{number}", kind="work", args="{}") for number in range(2)]
+        call = asyncio.create_task(store.enqueue(batch))
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        await _rounds(turn % 6, seen)
+        call.cancel()
+        with suppress(asyncio.CancelledError):
+            await call
+        assert [answer.id for answer in await store.enqueue(batch)] == [job.id for job in batch]
+        assert None not in await seen.get([job.id for job in batch])  # it is committed, not merely ours to see
+    await store.close()
+    await seen.close()
+
+
+async def _rounds(count: int, store: PostgresStore) -> None:
+    """Let some time pass: so many round trips to the server."""
+    for _ in range(count):
+        await store.get(["x"])
+
+
 async def test_hints_of_other_processes_can_be_turned_off(postgres: Postgres, new_schema: Callable[[], str]) -> None:
     store = PostgresStore(f"{postgres.url}?schema={new_schema()}&listen=off")
     await store.open()
@@ -282,6 +308,44 @@ async def test_hints_of_other_processes_can_be_turned_off(postgres: Postgres, ne
     async with store.wakeups() as hints:
         await store.enqueue([NewJob(id="a", kind="work", args="{}")])
         assert await anext(hints) == {Wakeup.WORK}
+    await store.close()
+
+
+async def test_a_pooler_that_swallows_notifications_is_noticed(
+    postgres: Postgres,
+    new_schema: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(listen, "_PROBE", 0.05)
+    monkeypatch.setattr(listen.Ear, "_heard", lambda *_: None)
+    store = PostgresStore(f"{postgres.url}?schema={new_schema()}")
+    await store.open()
+    async with store.wakeups() as hints:
+        async with asyncio.timeout(5):
+            while True:
+                if not (await store.info()).listen:
+                    break
+        assert "by polling" in caplog.text
+        await store.enqueue([NewJob(id="a", kind="work", args="{}")])
+        assert await anext(hints) == {Wakeup.WORK}
+    await store.close()
+
+
+async def test_a_listener_hears_itself_and_says_nothing(
+    postgres: Postgres, new_schema: Callable[[], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = PostgresStore(f"{postgres.url}?schema={new_schema()}")
+    await store.open()
+    async with store.wakeups():
+        await store.put_queues([])
+        session = store._session
+        assert session is not None
+        assert session.ear is not None
+        async with asyncio.timeout(5):
+            await session.ear._answered.wait()
+        assert (await store.info()).listen
+    assert caplog.text == ""
     await store.close()
 
 

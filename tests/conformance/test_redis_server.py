@@ -113,6 +113,20 @@ async def test_wrong_credentials_and_rights_are_named() -> None:
         await refused(f"redis://poor:secret@127.0.0.1:{port}/0", StoreError, "rights", "{tidewheel}:*")
 
 
+async def test_the_rights_that_the_message_names_suffice(redis: Redis, store: RedisStore) -> None:
+    namespace = f"rights{next(_numbers)}"
+    rule = f"~{{{namespace}}}:* &{{{namespace}}}:* +@all -@dangerous +info +config|get"
+    await raw(store, "ACL", "SETUSER", "worker", "on", ">secret", *rule.split())
+    async with opened(f"redis://worker:secret@127.0.0.1:{redis.port}/0?namespace={namespace}") as one:
+        async with one.wakeups() as hints:
+            await one.enqueue([job("a")])
+            assert Wakeup.WORK in await anext(hints)
+        assert await claim(one) == ["a"]
+        assert (await one.sweep()).rescued == 0
+        assert (await one.info()).durability
+        assert len((await one.list(JobFilter())).jobs) == 1
+
+
 async def test_an_unreachable_server_is_named_and_may_come_back() -> None:
     port = free_port()
     await refused(f"redis://127.0.0.1:{port}/0", StoreUnavailable, f"127.0.0.1:{port}", "running")

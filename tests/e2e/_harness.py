@@ -196,6 +196,18 @@ def lives(pid: int) -> bool:
     return done.stdout.strip()[:1] not in ("", "Z")
 
 
+async def python(code: str, *words: str, **env: str) -> str:
+    """Run code in a process of its own; gives what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, *words, cwd=ROOT, env={**os.environ, **env},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, error = await process.communicate()
+    assert process.returncode == 0, error.decode()
+    assert not error, error.decode()
+    return out.decode()
+
+
 async def eventually(
     holds: Callable[[], bool | Awaitable[bool]], what: str, worker: WorkerProcess | None = None
 ) -> None:

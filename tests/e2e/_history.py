@@ -7,6 +7,7 @@ so a crash cannot part the two. `judge` reads both and names every broken promis
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sqlite3
@@ -169,11 +170,7 @@ def judge(
     excused = set(unfinished)
     for job, steps in moves.items():
         _judge_moves(verdict, job, steps)
-        last = steps[-1]
-        if last.after is None and last.before not in _FINAL:
-            verdict.add("lost", job, f"it was removed while {last.before}")
-        elif last.after is not None and last.after not in _FINAL and job not in excused:
-            verdict.add("unfinished", job, f"it is {last.after}")
+        _judge_end(verdict, job, steps[-1], excused)
     pauses = _pauses(lines)
     for job, done in runs.items():
         _judge_runs(verdict, job, done, moves.get(job, []))
@@ -242,6 +239,13 @@ def _judge_moves(verdict: Verdict, job: str, steps: list[Change]) -> None:
             verdict.add("miscounted", job, f"{before} -> {after}")
 
 
+def _judge_end(verdict: Verdict, job: str, last: Change, excused: set[str]) -> None:
+    if last.after is None and last.before not in _FINAL:
+        verdict.add("lost", job, f"it was removed while {last.before}")
+    elif last.after is not None and last.after not in _FINAL and job not in excused:
+        verdict.add("unfinished", job, f"it is {last.after}")
+
+
 def _counted_right(one: Change, two: Change) -> bool:
     """Do the counters follow from the move?"""
     epochs, attempts, crashes = two.epoch - one.epoch, two.attempt - one.attempt, two.crashes - one.crashes
@@ -271,15 +275,15 @@ def _judge_runs(verdict: Verdict, job: str, done: list[Execution], steps: list[C
 def _judge_overlaps(
     verdict: Verdict, job: str, done: list[Execution], pauses: Mapping[int, list[tuple[float, float]]], lease: float
 ) -> None:
-    for first, second in zip(done, done[1:], strict=False):
-        if first.ended <= second.started:
+    for stale, fresh in itertools.pairwise(sorted(done, key=lambda run: run.epoch)):
+        both = max(stale.started, fresh.started)
+        if min(stale.ended, fresh.ended) <= both:
             continue
         # A paused worker cannot extend its leases: what it held is given to others, and what it writes later is
         # refused. (Half a lease for clocks and the time of the last beat before the pause.)
         paused = any(
-            begin <= second.started and min(end, second.started) - begin >= lease / 2
-            for begin, end in pauses.get(first.worker, [])
+            begin <= both and min(end, both) - begin >= lease / 2 for begin, end in pauses.get(stale.worker, [])
         )
         if not paused:
-            gap = f"{first.ended - second.started:.3f} s" if first.ended < float("inf") else "without an end"
-            verdict.add("overlap", job, f"epochs {first.epoch} and {second.epoch}, {gap}")
+            gap = min(stale.ended, fresh.ended) - both
+            verdict.add("overlap", job, f"epochs {stale.epoch} and {fresh.epoch}, {gap:.3f} s")

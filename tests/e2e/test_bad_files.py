@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import sqlite3
-import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-
-from tests.e2e._harness import ROOT, Site
+from tests.e2e._harness import Site, all_ended, python
 from tests.e2e.apps import jobs
+
 from tidewheel import App, SchemaMismatch, StoreError, StoreUnavailable
 from tidewheel._store.sqlite import filesystem
 
@@ -130,7 +133,9 @@ async def test_a_store_that_does_not_fit_is_refused(
 
 
 async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"The folder .*/not/here of the store jobs.db does not exist. Create it first"):
+    with pytest.raises(
+        StoreError, match=r"The folder .*/not/here of the store jobs.db does not exist. Create it first"
+    ):
         async with App(f"sqlite:///{tmp_path}/not/here/jobs.db"):
             pass
     text(tmp_path / "file")
@@ -172,35 +177,35 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def test_files_and_folders_without_the_right_to_write_are_named(tmp_path: Path) -> None:
-    import json
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter, unlike those of pytest."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
-    places = [tmp_path / name for name in ("warm", "read_only_file", "read_only_folder", "empty_read_only_folder")]
-    for place in places:
+
+async def test_files_and_folders_without_the_right_to_write_are_named(open_folder: Path) -> None:
+    names = ("warm", "read_only_file", "read_only_folder", "empty_read_only_folder")
+    warm, file, folder, empty = (open_folder / name for name in names)
+    for place in (warm, file, folder, empty):
         place.mkdir()
-    await make(places[1] / "jobs.db")
-    await make(places[2] / "jobs.db")
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.owner() != "root" or not parent.stat().st_mode & 0o001:
-            if parent.stat().st_uid == os.getuid() and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
-    places[1].chmod(0o777)
-    (places[1] / "jobs.db").chmod(0o444)
-    (places[2] / "jobs.db").chmod(0o666)
-    places[2].chmod(0o555)
-    places[3].chmod(0o555)
-    command = [sys.executable, "-c", AS_NOBODY, *(str(place / "jobs.db") for place in places)]
+    await make(file / "jobs.db")
+    await make(folder / "jobs.db")
+    file.chmod(0o777)
+    (file / "jobs.db").chmod(0o444)
+    (folder / "jobs.db").chmod(0o666)
+    folder.chmod(0o555)
+    empty.chmod(0o555)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+        said = json.loads(await python(AS_NOBODY, *(str(place / "jobs.db") for place in (warm, file, folder, empty))))
     finally:
-        for place in places:
-            place.chmod(0o755)
-    assert done.returncode == 0, done.stderr
-    file, used, empty = json.loads(done.stdout)
-    assert file[0] == used[0] == empty[0] == "StoreError"
-    assert "read_only_file/jobs.db cannot be read and written by this user. Change its owner or its rights" in file[1]
-    assert "read_only_folder cannot be written by this user" in used[1]
-    assert "empty_read_only_folder cannot be written by this user" in empty[1]
+        folder.chmod(0o755)
+        empty.chmod(0o755)
+    assert [kind for kind, _ in said] == ["StoreError"] * 3
+    assert f"{file}/jobs.db cannot be read and written by this user. Change its owner or its rights" in said[0][1]
+    assert f"The folder {folder} cannot be written by this user" in said[1][1]
+    assert f"The folder {empty} cannot be written by this user" in said[2][1]
 
 
 async def test_a_network_share_is_refused_unless_it_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +213,7 @@ async def test_a_network_share_is_refused_unless_it_is_allowed(tmp_path: Path, m
     share.mkdir()
     mounts = [("/", "ext4"), (str(share), "nfs4")]
     monkeypatch.setattr(filesystem, "_linux_mounts", lambda: mounts)
-    monkeypatch.setattr(filesystem.sys, "platform", "linux")
+    monkeypatch.setattr(sys, "platform", "linux")
     with pytest.raises(StoreError, match=r"lies on a network file system \(nfs4\).*\?network_fs=allow"):
         async with App(f"sqlite:///{share}/jobs.db"):
             pass
@@ -220,6 +225,11 @@ async def test_a_network_share_is_refused_unless_it_is_allowed(tmp_path: Path, m
         assert (await app.info()).name == "sqlite"
     async with App(f"sqlite:///{tmp_path}/jobs.db"):
         pass
+
+
+async def read_all(app: App) -> None:
+    for n in range(3000):
+        await app.jobs.info(f"job{n}")
 
 
 async def test_damage_in_the_middle_stops_the_worker_with_a_clear_word_and_loses_nothing(site: Site) -> None:
@@ -243,14 +253,10 @@ async def test_damage_in_the_middle_stops_the_worker_with_a_clear_word_and_loses
         assert first is not None
         assert last is not None
         with pytest.raises(StoreError, match="is not a usable SQLite database"):
-            for n in range(3000):
-                await app.jobs.info(f"job{n}")
+            await read_all(app)
 
 
 async def test_a_file_that_stays_locked_is_said_to_be_after_the_time_given(tmp_path: Path) -> None:
-    import asyncio
-    import time
-
     url = f"sqlite:///{tmp_path}/jobs.db?busy_timeout=0.3s"
     async with jobs.build(url) as app:
         tell = app.tasks["tell"]
@@ -261,8 +267,9 @@ async def test_a_file_that_stays_locked_is_said_to_be_after_the_time_given(tmp_p
             # Those that waited together are told together; each for itself would be 30 s.
             assert time.monotonic() - begun < 5
             assert {type(answer) for answer in answers} == {StoreUnavailable}
-            assert "stayed locked by another process for 0.3 s. Look for a program that keeps a transaction open" in str(
-                answers[0]
+            assert (
+                "stayed locked by another process for 0.3 s. Look for a program that keeps a transaction open"
+                in str(answers[0])
             )
             assert (await app.jobs.list()).jobs == ()  # reading goes on
             other.execute("ROLLBACK")
@@ -277,8 +284,6 @@ async def test_a_file_that_stays_locked_is_said_to_be_after_the_time_given(tmp_p
 
 
 async def test_a_worker_waits_for_a_file_that_is_locked_for_long(site: Site) -> None:
-    from tests.e2e._harness import all_ended
-
     async with site.app() as app:
         worker = site.worker(url=f"{site.url}?busy_timeout=0.1s", lease="30s")
         await worker.ready()

@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-
 from tests.e2e._harness import Site, all_ended
+
 from tidewheel import App, JobFilter, JobState
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]

@@ -33,18 +33,20 @@ class Story:
         self.line("enqueued", job=job)
         self.changes.append(Change(job, None, "available", 0, 0, 0))
 
-    def move(self, before: str, after: str | None, epoch: int, attempt: int, crashes: int = 0, job: str = "a") -> None:
+    def move(
+        self, before: str, after: str | None, epoch: int, attempt: int, crashes: int = 0, *, job: str = "a"
+    ) -> None:
         self.changes.append(Change(job, before, after, epoch, attempt, crashes))
 
-    def body(self, what: str, epoch: int, attempt: int, worker: int = 1, job: str = "a", after: float = 1.0) -> None:
+    def body(self, what: str, epoch: int, attempt: int, *, worker: int = 1, job: str = "a", after: float = 1.0) -> None:
         self.line(what, job=job, kind="hop", epoch=epoch, attempt=attempt, worker=worker, after=after)
 
     def run(self, epoch: int = 1, attempt: int = 1, crashes: int = 0, worker: int = 1, job: str = "a") -> None:
         """A claim, a body from start to end, and its completion."""
-        self.move("available", "running", epoch, attempt, crashes, job)
-        self.body("start", epoch, attempt, worker, job)
-        self.body("end", epoch, attempt, worker, job)
-        self.move("running", "completed", epoch, attempt, crashes, job)
+        self.move("available", "running", epoch, attempt, crashes, job=job)
+        self.body("start", epoch, attempt, worker=worker, job=job)
+        self.body("end", epoch, attempt, worker=worker, job=job)
+        self.move("running", "completed", epoch, attempt, crashes, job=job)
 
     def found(self) -> set[str]:
         return {promise for promise, _, _ in judge(self.lines, self.changes, lease=LEASE).findings}

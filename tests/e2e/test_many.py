@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import sys
 import time
 from contextlib import closing
 
 import pytest
-from tests.e2e._harness import PATIENCE, ROOT, Site, all_ended, eventually
+from tests.e2e._harness import PATIENCE, Site, all_ended, eventually, python
 
 from tidewheel import App, JobState
 
@@ -30,18 +29,6 @@ async def main(url, who, count):
 
 asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
 """
-
-
-async def python(code: str, *words: str, **env: str) -> str:
-    """Run code in a process of its own; gives what it printed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, *words, cwd=ROOT, env={**os.environ, **env},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, error = await process.communicate()
-    assert process.returncode == 0, error.decode()
-    assert not error, error.decode()
-    return out.decode()
 
 
 async def test_four_workers_and_four_enqueuers_on_one_file(site: Site) -> None:
@@ -95,7 +82,7 @@ async def test_a_busy_writer_elsewhere_is_waited_for(site: Site) -> None:
 
 async def _delay_of_a_wakeup(site: Site, app: App, times: int) -> float:
     """Median seconds from an enqueue here to the start of the job there."""
-    delays = []
+    delays = list[float]()
     for _ in range(times):
         await asyncio.sleep(0.05)
         before = time.monotonic()
@@ -298,4 +285,37 @@ async def test_failures_snoozes_and_retries_are_counted_right(site: Site) -> Non
             (JobState.COMPLETED, 1, 2, 0),
         ]
         assert await worker.stop() == 0
+        site.check()
+
+
+async def test_a_blocked_event_loop_keeps_the_leases_of_a_claim_it_has_not_heard_of(site: Site) -> None:
+    async with site.app() as app:
+        handles = await site.add(app, "block", (2.5,))
+        handles += await site.add(app, "hop", *[(0.0,)] * 20)
+        workers = [site.worker("--concurrency", "8", lease="1s")]
+        await eventually(lambda: bool(site.lines("start")), "the blocker to start", workers[0])
+        workers.append(site.worker("--concurrency", "8", lease="1s"))  # it would take what the first one loses
+        rows = await all_ended(handles, app)
+        assert {(job.state, job.epoch, job.crashes) for job in rows} == {(JobState.COMPLETED, 1, 0)}
+        for worker in workers:
+            assert await worker.stop() == 0
+        site.check()
+
+
+async def test_leases_survive_a_time_in_which_nobody_could_write(site: Site) -> None:
+    """A frozen process, or a backup, holds the write lock for longer than a lease: nobody is dead for that."""
+    async with site.app() as app:
+        workers = [site.worker("--concurrency", "4", lease="1s") for _ in range(3)]
+        for worker in workers:
+            await worker.ready()
+        handles = await site.add(app, "hop", *[(3.0,)] * 12)
+        await eventually(lambda: len(site.lines("start")) == 12, "twelve jobs to start")
+        with closing(sqlite3.connect(site.database, isolation_level=None, timeout=10)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(2.0)
+            other.execute("ROLLBACK")
+        rows = await all_ended(handles, app)
+        assert {(job.state, job.epoch, job.crashes) for job in rows} == {(JobState.COMPLETED, 1, 0)}
+        for worker in workers:
+            assert await worker.stop() == 0
         site.check()

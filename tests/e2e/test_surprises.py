@@ -6,16 +6,15 @@ import asyncio
 import os
 import resource
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.e2e._harness import ROOT, Site, all_ended, eventually
+from tests.e2e._harness import Site, all_ended, eventually, python
 from tests.e2e.apps import jobs
-from tidewheel import JobState, StoreError, StoreFull
+
+from tidewheel import App, JobState, StoreError, StoreFull
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
 
@@ -42,8 +41,7 @@ async def test_a_full_disk_stops_nothing_for_good(site: Site, small_disk: Path) 
         stone = small_disk / "stone"
         fill(stone)
         with pytest.raises(StoreFull, match=r"No room left for .*jobs.db .*free some space, workers try again"):
-            for _ in range(200):
-                await app.tasks["tell"].enqueue("x" * 2000)
+            await add_much(app)
         await worker.said("The store is away; trying again until it is back.")
         assert "No room left" in worker.log
         stone.unlink()
@@ -52,6 +50,11 @@ async def test_a_full_disk_stops_nothing_for_good(site: Site, small_disk: Path) 
         (more,) = await site.add(app, "tell", ("there is room again",))
         assert await more.result(timeout=30) == "there is room again"
         assert await worker.stop() == 0
+
+
+async def add_much(app: App) -> None:
+    for _ in range(200):
+        await app.tasks["tell"].enqueue("x" * 2000)
 
 
 def fill(path: Path) -> None:
@@ -145,11 +148,8 @@ app.run_sync(app.close())
 """
 
 
-def test_a_fork_with_an_open_store_is_noticed(site: Site) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", FORK, site.url], capture_output=True, text=True, cwd=ROOT, timeout=30, check=True
-    )
-    old, new, count = done.stdout.splitlines()
+async def test_a_fork_with_an_open_store_is_noticed(site: Site) -> None:
+    old, new, count = (await python(FORK, site.url)).splitlines()
     assert old.startswith("StoreError This process was forked from one in which the app is open")
     assert "'spawn'" in old
     assert new.startswith(f"StoreError This process was forked from one that has {site.database} open")

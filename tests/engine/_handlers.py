@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -94,8 +94,9 @@ def spin(file: str) -> str:
 def deaf(file: str) -> None:
     """Says that it runs, then never listens."""
     Path(file).write_text(str(os.getpid()))
-    while True:
-        time.sleep(0.01)
+    never = threading.Event()
+    while not never.wait(0.01):
+        pass
 
 
 def noisy() -> str:

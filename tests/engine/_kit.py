@@ -23,8 +23,10 @@ from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerI
 from tidewheel._store.memory import MemoryStore
 from tidewheel._task import Task
 
-PATIENCE: Final = 10.0
+PATIENCE: Final = 15.0
 """Seconds after which a test gives up waiting: far beyond what anything here takes, for slow machines."""
+
+_POLL: Final = 0.002
 
 
 async def until(true: Callable[[], object]) -> None:
@@ -34,7 +36,7 @@ async def until(true: Callable[[], object]) -> None:
             answer = true()
             if await answer if inspect.isawaitable(answer) else answer:
                 return
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(_POLL)
 
 
 class FaultyStore(MemoryStore):
@@ -42,7 +44,7 @@ class FaultyStore(MemoryStore):
 
     `before["claim"].append(error)` makes the next claim fail without effect, `after[...]` the next one do its work and
     then fail, as if the reply had been lost. While an operation is in `away` it always fails. `gates[...]` lets the
-    operation wait for an event of the test's loop. `calls` counts, `given` keeps what `settle` and `sweep` were given.
+    operation wait for an event of the test's loop, `holds[...]` for one of any thread. `calls` counts, `given` keeps what `settle` and `sweep` were given.
     """
 
     def __init__(self, env: Env | None = None) -> None:
@@ -51,6 +53,7 @@ class FaultyStore(MemoryStore):
         self.after: defaultdict[str, list[Exception]] = defaultdict(list)
         self.away: set[str] = set()
         self.gates: dict[str, asyncio.Event] = {}
+        self.holds: dict[str, threading.Event] = {}
         self.calls: Counter[str] = Counter()
         self.given: defaultdict[str, list[Any]] = defaultdict(list)
         self.order: list[str] = []
@@ -59,6 +62,8 @@ class FaultyStore(MemoryStore):
         self.calls[name] += 1
         self.order.append(name)
         try:
+            if name in self.holds:
+                await asyncio.to_thread(self.holds[name].wait, PATIENCE)
             if name in self.gates:
                 await self.gates[name].wait()
             if name in self.away:

@@ -255,6 +255,35 @@ async def test_the_settlement_writes_the_last_news(app: App, failing: bool) -> N
     assert [line.message for line in await job.logs()] == ["the last words"]
 
 
+async def test_an_outcome_does_not_overtake_a_beat_that_writes_the_last_words() -> None:
+    """The store refuses what a beat says of a job that has ended: the lines would be gone."""
+    app, store = faulty_app()
+    leave = asyncio.Event()
+
+    @app.task
+    async def handler() -> str:
+        current_job().log.info("while the beat is held")
+        current_job().progress(1)
+        await leave.wait()
+        current_job().log.info("at the end")
+        return "done"
+
+    job = await handler.enqueue()
+    async with running(app) as worker:
+        await until(lambda: worker._attempts)
+        (attempt,) = worker._attempts.values()
+        store.holds["beat"] = threading.Event()
+        await until(lambda: attempt.context.borrowed)
+        leave.set()
+        await until(lambda: worker.done)
+        await asyncio.sleep(0)
+        assert store.calls["settle"] == 0
+        store.holds["beat"].set()
+        assert await job.result(PATIENCE) == "done"
+    assert [line.message for line in await job.logs()] == ["while the beat is held", "at the end"]
+    assert await job.progress() == 1
+
+
 async def test_news_survive_a_store_that_is_away() -> None:
     app, store = faulty_app()
     leave = asyncio.Event()

@@ -118,6 +118,7 @@ async def test_many_cancels_at_once(app: App) -> None:
         await until(lambda: len(worker._attempts) == 20)
         await app.jobs.cancel([job.id for job in jobs[:10]])
         await until(lambda: len(worker._attempts) == 10)
+        await worker.settled()
         assert [await job.state() for job in jobs[:10]] == [JobState.CANCELLED] * 10
         assert [await job.state() for job in jobs[10:]] == [JobState.RUNNING] * 10
         worker.stop()
@@ -192,7 +193,7 @@ async def test_a_thread_over_its_timeout_is_left_and_what_it_says_later_refused(
 
         blocker.leave.set()
         await asyncio.wait_for(said.wait(), PATIENCE)
-        await asyncio.sleep(0.01)
+        assert await (await quickly.enqueue()).result(PATIENCE) == "quick"
         assert worker._claimers[0].free == 1
     after = await row(app, job.id)
     assert after.state is JobState.RETRYABLE
@@ -202,6 +203,7 @@ async def test_a_thread_over_its_timeout_is_left_and_what_it_says_later_refused(
     assert await job.logs() == ()
 
 
+@pytest.mark.usefixtures("soon")
 async def test_a_thread_that_comes_back_after_the_worker_is_gone_ends(app: App) -> None:
     blocker = Blocker()
 

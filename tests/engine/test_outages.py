@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import threading
 from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
-from tests.engine._kit import PATIENCE, FaultyStore, faulty_app, running, until
+from tests.engine._kit import PATIENCE, Ears, FaultyStore, faulty_app, running, until
 
-from tidewheel import App, JobState, RetryPolicy, StoreFull, StoreUnavailable, fixed
+from tidewheel import App, Cancel, JobState, RetryPolicy, Snooze, StoreFull, StoreUnavailable, current_job, fixed
 from tidewheel._engine import patience as patience_module
 from tidewheel._engine import sweeper as sweeper_module
 
@@ -22,6 +25,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience_module, "_FIRST", 0.001)
     monkeypatch.setattr(patience_module, "_LONGEST", 0.005)
     monkeypatch.setattr(sweeper_module, "_AFTER_OUTAGE", 0.001)
+    monkeypatch.setattr(sweeper_module, "_EVERY", 0.1)
 
 
 class Site:
@@ -173,3 +177,75 @@ async def test_two_workers_of_one_process_share_the_work(site: Site) -> None:
     assert first.done + second.done == 48
     assert first.id != second.id
     assert max(site.runs.values()) == 2
+
+
+class UnluckyStore(FaultyStore):
+    """Every call may fail, before or after it was done."""
+
+    def __init__(self, seed: int, luck: float) -> None:
+        super().__init__()
+        self.dice = random.Random(seed)
+        self.luck = luck
+
+    async def _do(self, name: str, work: Coroutine[Any, Any, Any]) -> Any:
+        throw = self.dice.random()
+        if name in OPERATIONS and throw < self.luck:
+            faults = self.before if throw < self.luck * 0.7 else self.after
+            faults[name].append(StoreUnavailable(f"bad luck with {name}"))
+        await asyncio.sleep(0)
+        return await super()._do(name, work)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_two_workers_in_bad_luck_lose_and_double_nothing(seed: int) -> None:
+    """Short leases, handlers of every sort, cancels in between: whatever happens, every job comes to one end."""
+    store = UnluckyStore(seed, luck=0.25)
+    app = App("memory://", retry=RetryPolicy(50, fixed("2ms")))
+    app._store = store
+    dice = random.Random(seed)
+    completed: Counter[str] = Counter()
+    app.on("job.completed", lambda event: completed.update([event.data["job"].id]))
+
+    def body(number: int) -> int:
+        job = current_job()
+        job.progress(number)
+        job.log.info("attempt %d", job.attempt)
+        throw = dice.random()
+        if throw < 0.1:
+            raise ValueError(number)
+        if throw < 0.2:
+            raise Snooze(0.002)
+        if throw < 0.25:
+            raise Cancel("of its own")
+        return number
+
+    async def on_loop(number: int) -> int:
+        await asyncio.sleep(0)
+        return body(number)
+
+    loop_task, thread_task = app.task(max_crashes=100)(on_loop), app.task(name="thread", max_crashes=100)(body)
+    jobs = await app.enqueue_many((loop_task if number % 2 else thread_task).job(number) for number in range(60))
+    options: dict[str, Any] = {
+        "short_lease": 0.1,
+        "poll": 0.02,
+        "concurrency": 5,
+        "threads": 3,
+        "queues": ["default", "empty"],
+    }
+    async with running(app, **options) as first, running(app, **options) as second:
+        for job in jobs[::7]:
+            await job.cancel()
+        await until(lambda: all(row.job.state.final for row in list(store._rows.values())))
+        store.luck = 0
+        await first.settled()
+        await second.settled()
+
+    for job in jobs:
+        history = await store.history(job.id)
+        assert history is not None
+        assert history.job.state in {JobState.COMPLETED, JobState.CANCELLED}, history
+        claims = history.job.epoch - history.job.crashes  # a rescue raises the epoch, too
+        ends = len(history.attempts) + (history.job.state is JobState.COMPLETED)
+        assert claims == ends, history
+        if history.job.state is JobState.COMPLETED:
+            assert completed[job.id] >= 1

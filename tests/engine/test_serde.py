@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewheel import ConfigError, DecodeError, EncodeError, PayloadTooLarge
@@ -425,12 +425,14 @@ def various(a: int, b: str, /, c: datetime, *rest: UUID, d: bytes, **more: Decim
 ANYTHING, VARIOUS, STAR = codec(anything), codec(various), codec(star)
 
 
+@settings(max_examples=40)
 @given(st.lists(json_values, max_size=3), st.dictionaries(st.text(min_size=1), json_values, max_size=3))
 def test_every_json_value_survives(args: list[Any], kwargs: dict[str, Any]) -> None:
     assert ANYTHING.decode_call(ANYTHING.encode_call(tuple(args), kwargs)) == (args, kwargs)
     assert ANYTHING.decode_result(ANYTHING.encode_result(args)) == args
 
 
+@settings(max_examples=40)
 @given(
     st.tuples(st.integers(), st.text(), st.datetimes(timezones=st.just(UTC)), st.uuids(), st.uuids()),
     st.fixed_dictionaries({"d": st.binary(max_size=50)}, optional={"e": st.decimals(allow_nan=False)}),
@@ -439,6 +441,7 @@ def test_every_typed_value_survives(args: tuple[Any, ...], kwargs: dict[str, Any
     assert VARIOUS.decode_call(VARIOUS.encode_call(args, kwargs)) == (list(args), kwargs)
 
 
+@settings(max_examples=40)
 @given(st.text())
 def test_no_payload_breaks_the_decoder(text: str) -> None:
     try:

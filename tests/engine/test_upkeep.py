@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.engine._kit import PATIENCE, FaultyStore, until
 
-from tidewheel import Retention, StoreError, StoreUnavailable, keep
+from tidewheel import Retention, StoreError, StoreFull, StoreUnavailable, keep
 from tidewheel._engine import listener as listener_module
 from tidewheel._engine import patience as patience_module
 from tidewheel._engine import sweeper as sweeper_module
@@ -35,11 +35,12 @@ class Scene:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = FakeClock()
         self.store = FaultyStore(fake_env(self.clock))
-        patience = Patience(random.Random(0), Telemetry(self.clock))
-        self.sweeper = Sweeper(self.store, patience, random.Random(0), lambda: RULES, 30 * SECOND)
+        self.patience = Patience(random.Random(0), Telemetry(self.clock))
+        self.sweeper = Sweeper(self.store, self.patience, random.Random(0), lambda: RULES, 30 * SECOND)
         self.pauses: list[float] = []
         self.timed = asyncio.timeout
         monkeypatch.setattr(patience_module, "_FIRST", 0.001)
+        monkeypatch.setattr(patience_module, "_LONGEST", 0.002)
         monkeypatch.setattr(sweeper_module, "_AFTER_OUTAGE", 0)
 
     async def put(self, **changes: Any) -> None:
@@ -141,25 +142,40 @@ async def test_only_every_third_regular_sweep_prunes(scene: Scene, monkeypatch: 
     assert pruned[:7] == [True, False, False, True, False, False, True]
 
 
-async def test_a_store_that_is_back_first_hears_of_what_was_done_meanwhile(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_store_that_is_back_first_hears_of_what_was_done_meanwhile(scene: Scene) -> None:
     """Leases ended in the outage: a sweep as the very first call would make finished jobs run again."""
-    pauses: list[float] = []
+    outage, tries = asyncio.Event(), 0
+
+    async def settle() -> None:
+        nonlocal tries
+        tries += 1
+        if not outage.is_set():
+            raise StoreUnavailable("no answer")
+
+    settling = asyncio.create_task(scene.patience.insist(settle))
+    scene.store.before["sweep"] = [StoreUnavailable("no answer")]
+    sweeping = asyncio.create_task(scene.sweeper.run_once(prune=True))
+    await until(lambda: scene.store.calls["sweep"])
+    sweeping.add_done_callback(lambda _: order.append("sweep"))
+    settling.add_done_callback(lambda _: order.append("settle"))
     order: list[str] = []
-    sleep = asyncio.sleep
+    await until(lambda: tries > 10)
+    assert scene.store.calls["sweep"] == 1
 
-    async def noted(seconds: float) -> None:
-        pauses.append(seconds)
-        order.append("sleep" if seconds == 5.0 else "pause")
-        await sleep(0)
+    outage.set()
+    await asyncio.wait_for(sweeping, PATIENCE)
+    assert order == ["settle", "sweep"]
 
-    monkeypatch.setattr(sweeper_module, "_AFTER_OUTAGE", 5.0)
-    monkeypatch.setattr(asyncio, "sleep", noted)
-    scene.store.before["sweep"] = [StoreUnavailable("no answer")] * 2
-    await scene.sweeper.run_once(prune=True)
-    assert pauses.count(5.0) == 2
-    assert scene.store.calls["sweep"] == 3
+
+async def test_a_full_store_is_swept_whoever_waits(scene: Scene) -> None:
+    async def settle() -> None:
+        raise StoreFull("no room")
+
+    settling = asyncio.create_task(scene.patience.insist(settle))
+    scene.store.before["sweep"] = [StoreFull("no room")]
+    await asyncio.wait_for(scene.sweeper.run_once(prune=True), PATIENCE)
+    assert scene.store.calls["sweep"] == 2
+    settling.cancel()
 
 
 async def test_an_error_that_does_not_pass_is_not_swallowed(scene: Scene) -> None:

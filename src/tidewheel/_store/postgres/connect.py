@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import asyncpg
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[Record] | PoolConnectionProxy[Record]
     Pool: TypeAlias = asyncpg.Pool[Record]
 
-T = TypeVar("T")
 OLDEST: Final = 15
 _SETTINGS: Final = {
     "jit": "off",
@@ -44,6 +42,10 @@ AGAIN: Final = (
 )
 """Errors after which nothing was written and the same call is worth another try at once."""
 
+BROKEN: Final = (asyncpg.InternalClientError, asyncpg.ProtocolViolationError)
+"""Errors that say that driver and server are out of step: the server said its last words while nobody asked. Such a
+connection must not be used again.
+"""
 _WRONG_USER: Final = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)
 _NO_TABLES: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
 _FULL: Final = (asyncpg.DiskFullError, asyncpg.OutOfMemoryError)
@@ -54,68 +56,67 @@ _AWAY: Final = (
     asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,
     asyncpg.InvalidCachedStatementError,
-    asyncpg.TargetServerAttributeNotMatched,
+    asyncpg.InternalClientError,
     OSError,
 )
 
 
-async def _keep(connection: object) -> None:
-    """What the pool does to a connection that is given back: nothing. We leave no session state behind, and the
-    driver's own reset costs a round trip each time.
+async def _keep(connection: asyncpg.Connection[Any]) -> None:
+    """What the pool does to a connection that is given back: next to nothing. We leave no session state behind, and
+    the driver's own reset costs a round trip each time. Only a call that was cancelled while it ended its transaction
+    may have left it open; the driver knows without asking.
     """
+    if connection.is_in_transaction():
+        await connection.execute("ROLLBACK")
 
 
-def _arguments(options: PostgresOptions, settings: dict[str, str]) -> dict[str, Any]:
+def _arguments(options: PostgresOptions) -> dict[str, Any]:
     named = {} if "application_name=" in options.dsn else {"application_name": "tidewheel"}
     return {
         "timeout": _CONNECT,
         "command_timeout": _COMMAND,
         "statement_cache_size": options.statement_cache_size,
         "max_cached_statement_lifetime": 0,
-        "server_settings": {**named, **settings},
+        "server_settings": {**named, **_SETTINGS},
     }
 
 
+async def _connect(*words: Any, server_settings: dict[str, str], **arguments: Any) -> asyncpg.Connection[Record]:
+    """Connect with our settings; a pooler that does not pass them on is connected to without."""
+    try:
+        return await asyncpg.connect(*words, server_settings=server_settings, **arguments)
+    except asyncpg.ProtocolViolationError:
+        return await asyncpg.connect(*words, **arguments)
+
+
 async def make_pool(options: PostgresOptions) -> Pool:
-    """A pool for the running event loop, with one connection open.
+    """A pool for the running event loop; it connects when it is asked.
 
     Raises:
-        StoreUnavailable, StoreError: the server cannot be reached or does not let us in.
+        StoreError: the driver does not understand the URL.
     """
-
-    async def make(settings: dict[str, str]) -> Pool:
+    try:
         return await asyncpg.create_pool(
             options.dsn,
-            min_size=1,
+            connect=cast("Any", _connect),  # the stubs want the driver's own thirty parameters spelled out
+            min_size=0,
             max_size=options.pool_size,
             max_inactive_connection_lifetime=_IDLE,
             reset=_keep,
-            **_arguments(options, settings),
+            **_arguments(options),
         )
-
-    return await _connected(make, options)
+    except ERRORS as error:
+        raise translated(error, options) from error
 
 
 async def connect(options: PostgresOptions) -> asyncpg.Connection[Record]:
     """A connection of its own.
 
     Raises:
-        StoreUnavailable, StoreError: as for `make_pool`.
+        StoreUnavailable, StoreError: the server cannot be reached or does not let us in.
     """
-
-    async def make(settings: dict[str, str]) -> asyncpg.Connection[Record]:
-        return await asyncpg.connect(options.dsn, **_arguments(options, settings))
-
-    return await _connected(make, options)
-
-
-async def _connected(make: Callable[[dict[str, str]], Awaitable[T]], options: PostgresOptions) -> T:
-    """Connect with our settings; a pooler that does not pass them on is connected to without."""
     try:
-        try:
-            return await make(_SETTINGS)
-        except asyncpg.ProtocolViolationError:
-            return await make({})
+        return await _connect(options.dsn, **_arguments(options))
     except ERRORS as error:
         raise translated(error, options) from error
 

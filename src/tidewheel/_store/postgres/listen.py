@@ -4,12 +4,16 @@
   it commits, and waits for the disk under it. So hints of many calls go out as one, and a lost one costs a poll.
 * One channel for each kind, so nobody is woken for what he does not want to hear.
 * What this process sends itself it has heard already; the payload says who sent.
+* A pooler that hands out connections by the transaction swallows notifications. So whoever begins to listen sends
+  himself one; when it does not come, polling must do, and `info` says so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from random import Random
@@ -24,11 +28,13 @@ from tidewheel._store.postgres.options import PostgresOptions
 if TYPE_CHECKING:
     import asyncpg
 
+_log: Final = logging.getLogger("tidewheel")
 _GATHER: Final = 0.002
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _CHECK: Final = 30.0
 _PATIENCE: Final = 10.0
+_PROBE: Final = 3.0
 
 
 class Teller:
@@ -73,11 +79,23 @@ class Teller:
 class Ear:
     """The listening connection of one event loop; it is opened when somebody listens and opened again when it breaks."""
 
-    def __init__(self, options: PostgresOptions, hints: Hints, sender: str, random: Random) -> None:
+    def __init__(
+        self,
+        options: PostgresOptions,
+        hints: Hints,
+        sender: str,
+        random: Random,
+        send: Callable[[Iterable[Wakeup], str], Awaitable[object]],
+    ) -> None:
+        self.deaf = False
+        """True when what this process sent itself did not come back."""
         self._options = options
         self._hints = hints
         self._sender = sender
         self._random = random
+        self._send = send
+        self._probe = f"probe {uuid.uuid4().hex}"
+        self._answered = asyncio.Event()
         self._wanted: Counter[Wakeup] = Counter()
         self._on: set[Wakeup] = set()
         self._changed = asyncio.Event()
@@ -95,6 +113,8 @@ class Ear:
             return
         tries = self._tries
         self._changed.set()
+        if self._missed:  # it is being tried again, at its own pace
+            return
         async with self._ready:
             await self._ready.wait_for(lambda: interest <= self._on or self._tries > tries)
 
@@ -108,6 +128,7 @@ class Ear:
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
+        await self._tell_waiting()
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE
@@ -163,9 +184,30 @@ class Ear:
                 self._missed = False
                 self._hints.ring(self._on)
             await self._tell_waiting()
+            if self._on == new:  # a new connection
+                await self._listen_to_myself(next(iter(new)))
         else:
             await connection.execute("SELECT 1", timeout=_PATIENCE)
 
+    async def _listen_to_myself(self, kind: Wakeup) -> None:
+        self._answered.clear()
+        await self._send((kind,), self._probe)
+        try:
+            async with asyncio.timeout(_PROBE):
+                await self._answered.wait()
+        except TimeoutError:
+            self.deaf = True
+            _log.warning(
+                "%s does not deliver notifications: a pooler stands between that hands out connections by the "
+                "transaction. Other processes are noticed by polling. Name the server itself in the URL, or say "
+                "?listen=off.",
+                self._options.shown,
+            )
+        else:
+            self.deaf = False
+
     def _heard(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
-        if payload != self._sender:
+        if payload == self._probe:
+            self._answered.set()
+        elif payload != self._sender and not str(payload).startswith("probe "):
             self._hints.ring((Wakeup(channel.rpartition(":")[2]),))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -37,7 +37,7 @@ class PostgresOptions:
     `tidewheel migrate`.
     """
 
-    dsn: str
+    dsn: str = field(repr=False)
     shown: str
     schema: str = "tidewheel"
     pool_size: int = 8

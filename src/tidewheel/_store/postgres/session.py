@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tidewheel._env import Env
 from tidewheel._model.errors import StoreError
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.hints import Hints
-from tidewheel._store.postgres.connect import AGAIN, ERRORS, make_pool, translated
+from tidewheel._store.postgres.connect import AGAIN, BROKEN, ERRORS, make_pool, translated
 from tidewheel._store.postgres.listen import Ear, Teller
 from tidewheel._store.postgres.options import PostgresOptions
 from tidewheel._store.postgres.work import Call
@@ -40,20 +40,19 @@ class Session:
         self._options = options
         self._random = env.random
         self._hints = hints
-        self._sender = sender
         self._pool = pool
         self._under_way = 0
         self._idle = asyncio.Event()
-        self._teller = Teller(self._notify) if options.listen == "auto" else None
-        self.ear = Ear(options, hints, sender, env.random) if options.listen == "auto" else None
+        self._teller = Teller(lambda kinds: self._notify(kinds, sender)) if options.listen == "auto" else None
+        self.ear = Ear(options, hints, sender, env.random, self._notify) if options.listen == "auto" else None
         self._guard = self._until_the_loop_ends()
 
     @classmethod
     async def start(cls, options: PostgresOptions, env: Env, hints: Hints, sender: str) -> Session:
-        """Connect.
+        """A session of the running event loop.
 
         Raises:
-            StoreUnavailable, StoreError: the server cannot be reached or does not let us in.
+            StoreError: the driver does not understand the URL.
         """
         session = cls(options, env, hints, sender, await make_pool(options))
         await anext(session._guard)
@@ -134,15 +133,17 @@ class Session:
             try:
                 async with self._pool.acquire() as connection:
                     call = Call(connection, self._options.schema)
-                    return await work(call), call.hints
+                    try:
+                        return await work(call), call.hints
+                    except BROKEN:
+                        connection.terminate()
+                        raise
             except ERRORS as error:
                 tries += 1
                 if not isinstance(error, again) or tries == _TRIES:
                     raise translated(error, self._options) from error
             await asyncio.sleep(_PAUSE * tries * self._random.uniform(0.5, 1.5))
 
-    async def _notify(self, kinds: frozenset[Wakeup]) -> None:
+    async def _notify(self, kinds: Iterable[Wakeup], payload: str) -> None:
         channels = sorted(self._options.channel(kind) for kind in kinds)
-        await self._pool.execute(
-            "SELECT pg_notify(channel, $2) FROM unnest($1::text[]) AS channel", channels, self._sender
-        )
+        await self._pool.execute("SELECT pg_notify(channel, $2) FROM unnest($1::text[]) AS channel", channels, payload)

@@ -102,6 +102,7 @@ class PostgresStore:
 
     async def info(self) -> StoreInfo:
         """See `LifecycleStore.info`."""
+        ear = self._opened().ear
 
         async def ask(call: Call) -> StoreInfo:
             row = await call.connection.fetchrow(
@@ -116,7 +117,7 @@ class PostgresStore:
                 schema=await schema.current(call.connection, self.options),
                 now=now,
                 tx=False,
-                listen=self.options.listen == "auto",
+                listen=ear is not None and not ear.deaf,
                 durability=_durability(fsync, commit),
             )
 

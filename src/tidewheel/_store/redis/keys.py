@@ -17,7 +17,7 @@ that one script is one atom; to spread load, use several namespaces.
 |                         |        | the latter two as what is left to 2^53 for lifo; then the id |
 | `kinds:QUEUE`           | set    | the kinds of the queue whose line is not empty: a claim merges those it wants |
 | `due`                   | zset   | seq (16 digits), s(cheduled) or r(etryable), id; by run_at |
-| `leases`                | zset   | seq (16 digits), id; of the running jobs, by end of lease |
+| `leases`                | zset   | ids of the running jobs by end of lease |
 | `ended:cN:QUEUE:KIND`   | zset   | seq (16 digits), id; of completed jobs (`f` instead of `c`: of the others), by finished_at |
 | `groups`                | set    | the `cN:QUEUE:KIND` of the lines above that may have jobs |
 | `own`                   | zset   | finished_at, seq (16 digits each), id; of ended jobs with a keeping time of their own, by |

@@ -125,7 +125,7 @@ class RedisStore:
         check_batch(len(jobs))
         if not jobs:
             return []
-        answer = await self._links.run("enqueue", now, [rows.loose(rows.new_row(job)) for job in jobs])
+        answer = await self._links.run("enqueue", now, rows.batch([rows.new_row(job) for job in jobs]))
         return work.enqueued([job.id for job in jobs], answer)
 
     async def claim(
@@ -136,12 +136,13 @@ class RedisStore:
         asked = [(want.queue, want.slots) for want in wants]
         found = await self._links.run("claim", now, asked, list(kinds), worker, lease)
         claimed, broken = builtins.list[Claimed](), builtins.list[Lease]()
-        for row in found:
-            job = rows.claimed(row)
+        values = iter(found)
+        for id, head, args, extras in zip(values, values, values, values, strict=True):
+            job = rows.claimed(id, head, args, extras)
             if isinstance(job, Claimed):
                 claimed.append(job)
             else:
-                broken.append(Lease(*job))
+                broken.append(job)
         if broken:  # set aside; its neighbours run
             await self.settle([Settlement(one, Discarded(work.UNREADABLE)) for one in broken], now=now)
         return claimed
@@ -160,7 +161,7 @@ class RedisStore:
         check_batch(len(settlements))
         if not settlements:
             return []
-        items = [rows.loose(work.settlement(one)) for one in settlements]
+        items = rows.batch([work.settlement(one) for one in settlements])
         ids = self._ids(sum(isinstance(one.outcome, Discarded) for one in settlements))
         answer = await self._links.run("settle", now, items, ids, work.TOLD)
         letters, used = work.settled(answer)

@@ -6,7 +6,7 @@ SELECT at.now,
     EXISTS (SELECT 1 FROM {schema}.jobs WHERE state IN ('scheduled', 'retryable') AND run_at <= at.now),
     EXISTS (SELECT 1 FROM {schema}.jobs WHERE state = 'running' AND lease_until <= at.now),
     EXISTS (SELECT 1 FROM {schema}.workers WHERE seen_at <= at.now - $2),
-    EXISTS (SELECT 1 FROM {schema}.jobs WHERE prune_at <= at.now AND {final}),
+    EXISTS (SELECT 1 FROM {schema}.jobs WHERE prune_at <= at.now),
     least(
         (SELECT run_at FROM {schema}.jobs WHERE state IN ('scheduled', 'retryable') ORDER BY run_at LIMIT 1),
         (SELECT lease_until FROM {schema}.jobs WHERE state = 'running' ORDER BY lease_until LIMIT 1)

@@ -11,7 +11,7 @@ for index, one in ipairs(ask[5]) do
     local head = head_of(id)
     if head and head[STATE] == 'running' and head[EPOCH] == one[2] then
         head[LEASE] = now + lease
-        add(LEASES, head[LEASE], numbered(head, id))
+        add(LEASES, head[LEASE], id)
         if one[3] then
             save(id, head, 'p', one[3])
         else

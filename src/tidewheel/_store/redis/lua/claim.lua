@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Hand out available jobs under leases.
 -- ask: now or nil, wants (each: queue, slots), kinds, worker, lease
--- gives: a list of jobs, each a msgpack array in the fields of `Claimed`
+-- gives: a list of: id, head, arguments, and tags, meta, options (msgpack values) or nil; id, head, ...
 local now = clock(ask[1])
 local worker, lease = ask[4], ask[5]
 local known = {}
@@ -22,60 +22,69 @@ local function reader(key, few)
     end
 end
 
--- The first `slots` jobs of a queue: its lines merged. Gives the members and, beside them, their kinds.
+-- The first `slots` jobs of a queue: its lines merged. Gives the members, and beside them the line of each: a list of
+-- next member, kind, key, following(), number of members picked.
 local function pick(queue, slots)
-    local heads, picked, picked_kinds, waiting = {}, {}, {}, {}
+    local queued, picked, from, waiting = {}, {}, {}, {}
     for _, kind in ipairs(call('SMEMBERS', kinds_of(queue))) do
         if known[kind] then
             waiting[#waiting + 1] = kind
         end
     end
     for _, kind in ipairs(waiting) do
-        local following = reader(places_of(queue, kind).line, #waiting == 1 and slots or math.ceil(slots / #waiting) + 4)
-        heads[#heads + 1] = { following(), kind, following }
+        local key = places_of(queue, kind).line
+        local following = reader(key, #waiting == 1 and slots or math.ceil(slots / #waiting) + 4)
+        queued[#queued + 1] = { following(), kind, key, following, 0 }
     end
-    while #picked < slots do
-        local first
-        for _, one in ipairs(heads) do
-            if one[1] and (not first or one[1] < first[1]) then
+    for number = 1, slots do
+        local first = queued[1]
+        for index = 2, #queued do
+            local one = queued[index]
+            if one[1] and (not first[1] or one[1] < first[1]) then
                 first = one
             end
         end
-        if not first then
+        if not first or not first[1] then
             break
         end
-        local number = #picked + 1
-        picked[number], picked_kinds[number] = first[1], first[2]
-        first[1] = first[3]()
+        picked[number], from[number] = first[1], first
+        first[1], first[5] = first[4](), first[5] + 1
     end
-    return picked, picked_kinds
+    -- What was picked of a line is its beginning.
+    for _, line in ipairs(queued) do
+        if line[5] > 0 then
+            call('ZREMRANGEBYRANK', line[3], 0, line[5] - 1)
+            if not line[1] then
+                call('SREM', kinds_of(queue), line[2])
+            end
+        end
+    end
+    return picked, from
 end
 
-local claimed = {}
+local claimed, size = {}, 0
 for _, want in ipairs(ask[2]) do
     local queue, slots = want[1], want[2]
     if slots > 0 and call('HGET', QUEUES, queue) ~= '1' then
-        local members, their_kinds = pick(queue, slots)
+        local members, from = pick(queue, slots)
         for index, member in ipairs(members) do
-            local id, kind = string.sub(member, 41), their_kinds[index]
-            local line = places_of(queue, kind).line
-            drop(line, member)
-            line_changed(line, queue, kind)
-            local row = call('HMGET', JOB .. id, 'h', 'a', 'x')
+            local id = string.sub(member, 41)
+            local key = JOB .. id
+            local row = call('HMGET', key, 'h', 'a', 'x')
             local head = row[2] and read_head(row[1] or '')
             if head then
                 count('available', queue, -1)
                 head[EPOCH], head[ATTEMPT] = head[EPOCH] + 1, head[ATTEMPT] + 1
                 head[WORKER], head[STARTED_AT], head[LEASE] = worker, now, now + lease
                 enter(id, head, 'running')
-                save(id, head)
-                claimed[#claimed + 1] = '\157' .. pack(
-                    id, head[EPOCH], kind, queue, row[2], head[ATTEMPT], head[MAX_ATTEMPTS], head[CRASHES],
-                    head[ENQUEUED_AT], now
-                ) .. (row[3] or THREE_NILS)
+                local packed = packed_head(head)
+                call('HSET', key, 'h', packed)
+                claimed[size + 1], claimed[size + 2], claimed[size + 3], claimed[size + 4] = id, packed, row[2], row[3]
+                size = size + 4
             else
                 local seq = tonumber(string.sub(member, 25, 40))
-                set_aside(id, string.sub(member, 5, 5) == '0' and EXACT - seq or seq, 'available', queue, kind, now)
+                seq = string.sub(member, 5, 5) == '0' and EXACT - seq or seq
+                set_aside(id, seq, 'available', queue, from[index][2], now)
             end
         end
     end

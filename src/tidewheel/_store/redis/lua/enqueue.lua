@@ -1,11 +1,10 @@
 #!lua
 -- Add jobs. Refused as a whole while memory is full: it is the one script without `allow-oom`.
--- ask: now or nil, jobs (each the columns that `insert` in lib.lua has, msgpack values one behind the other)
+-- ask: now or nil, jobs (a batch as `rows_of` has it, with the columns of `insert`, both in lib.lua)
 -- gives: for each job false when it was inserted, else {id, state} of the job that holds its id or unique key
-local now, jobs = clock(ask[1]), ask[2]
+local now = clock(ask[1])
 local answers = {}
-for index = 1, #jobs do
-    local row = { cmsgpack.unpack(jobs[index]) }
+for index, row in rows_of(ask[2]) do
     local holder = call('EXISTS', JOB .. row[1]) == 1 and row[1] or nil
     if not holder and row[11] then
         holder = call('HGET', HOLDERS, row[11]) or nil

@@ -24,6 +24,24 @@ local EXACT = 9007199254740992  -- a double counts exactly up to here
 local ask = cmsgpack.unpack(ARGV[1])
 local call, pack, format = redis.call, cmsgpack.pack, string.format
 
+-- The rows of a batch, one after the other, in one table that is filled again and again: new tables and strings are
+-- what costs most in Lua. What all rows share is sent once.
+-- batch: number of rows, {column: value that all share}, {column: its values}
+local function rows_of(batch)
+    local size, row, own = batch[1], batch[2], batch[3]
+    local index = 0
+    return function()
+        if index == size then
+            return nil
+        end
+        index = index + 1
+        for column, values in pairs(own) do
+            row[column] = values[index]
+        end
+        return index, row
+    end
+end
+
 -- The moment of this script: the one given (a test's), or the server's clock, which another server may have
 -- shown later before a failover: the highest time seen is kept.
 local function clock(given)
@@ -122,8 +140,12 @@ local function head_of(id)
     return packed and read_head(packed)
 end
 
+local function packed_head(head)
+    return pack(unpack(head, 1, LEASE))
+end
+
 local function save(id, head, ...)
-    call('HSET', JOB .. id, 'h', pack(unpack(head, 1, LEASE)), ...)
+    call('HSET', JOB .. id, 'h', packed_head(head), ...)
 end
 
 -- Whole numbers are written by %d: a Lua number as text has 14 digits, and %.0f takes thrice as long.
@@ -203,7 +225,7 @@ local function leave(id, head)
     local state = head[STATE]
     count(state, head[QUEUE], -1)
     if state == 'running' then
-        drop(LEASES, numbered(head, id))
+        drop(LEASES, id)
     elseif state == 'available' then
         local key = places_of(head[QUEUE], head[KIND]).line
         drop(key, turn(head) .. id)
@@ -226,7 +248,7 @@ local function enter(id, head, state)
     head[STATE] = state
     count(state, head[QUEUE], 1)
     if state == 'running' then
-        add(LEASES, head[LEASE], numbered(head, id))
+        add(LEASES, head[LEASE], id)
     elseif state == 'available' then
         local key = places_of(head[QUEUE], head[KIND]).line
         add(key, 0, turn(head) .. id)

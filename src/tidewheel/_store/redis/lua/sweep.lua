@@ -28,10 +28,39 @@ local function rescued_to(head)
     return 'available'
 end
 
+-- Those whose lease is over, longest first; of those whose lease ended together the ones that were enqueued first.
+local function longest_over()
+    local found = call('ZRANGEBYSCORE', LEASES, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
+    if #found == 2 * limit then
+        local last = found[#found]
+        local tied = call('ZRANGEBYSCORE', LEASES, last, last, 'WITHSCORES')
+        while #found > 0 and found[#found] == last do
+            found[#found], found[#found - 1] = nil, nil
+        end
+        for _, value in ipairs(tied) do
+            found[#found + 1] = value
+        end
+    end
+    local over = {}
+    for index = 1, #found, 2 do
+        local head = head_of(found[index])
+        over[#over + 1] = { found[index], head, tonumber(found[index + 1]), head and head[SEQ] or 0 }
+    end
+    table.sort(over, function(one, other)
+        if one[3] ~= other[3] then
+            return one[3] < other[3]
+        end
+        return one[4] < other[4]
+    end)
+    return over
+end
+
 local expired, lacking = {}, {}
-for _, member in ipairs(call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, limit)) do
-    local id = string.sub(member, 17)
-    local head = head_of(id)
+for index, one in ipairs(longest_over()) do
+    if index > limit then
+        break
+    end
+    local id, head = one[1], one[2]
     local state, err
     if head then
         state, err = rescued_to(head)
@@ -39,7 +68,7 @@ for _, member in ipairs(call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, l
             lacking[#lacking + 1] = id
         end
     end
-    expired[#expired + 1] = { id, head, state, err, member }
+    expired[index] = { id, head, state, err }
 end
 if #lacking > 0 then
     return pack({ true, lacking })
@@ -84,8 +113,8 @@ for _, one in ipairs(expired) do
             end
         end
     else
-        drop(LEASES, one[5])
-        set_aside(id, tonumber(string.sub(one[5], 1, 16)), 'running', nil, nil, now)
+        drop(LEASES, id)
+        set_aside(id, tonumber(call('ZSCORE', ALL, id) or 0), 'running', nil, nil, now)
     end
 end
 flush()
@@ -95,8 +124,8 @@ local gone = {}
 local silent = call('ZRANGEBYSCORE', ROOT .. 'seen', '-inf', now - ask[3])
 if #silent > 0 then
     local busy = {}
-    for _, member in ipairs(call('ZRANGE', LEASES, 0, -1)) do
-        local head = head_of(string.sub(member, 17))
+    for _, id in ipairs(call('ZRANGE', LEASES, 0, -1)) do
+        local head = head_of(id)
         if head and head[WORKER] then
             busy[head[WORKER]] = true
         end
