@@ -308,8 +308,10 @@ async def test_leases_survive_a_time_in_which_nobody_could_write(site: Site) -> 
         workers = [site.worker("--concurrency", "4", lease="1s") for _ in range(3)]
         for worker in workers:
             await worker.ready()
-        handles = await site.add(app, "hop", *[(3.0,)] * 12)
+        handles = await site.add(app, "hop", *[(4.0,)] * 12)
         await eventually(lambda: len(site.lines("start")) == 12, "twelve jobs to start")
+        handles += await site.add(app, "hop", (0.0,), delay=0.2)  # so that all look at what is due, and at the leases
+        await asyncio.sleep(0.5)
         with closing(sqlite3.connect(site.database, isolation_level=None, timeout=10)) as other:
             other.execute("BEGIN IMMEDIATE")
             await asyncio.sleep(2.0)

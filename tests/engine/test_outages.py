@@ -192,7 +192,11 @@ class UnluckyStore(FaultyStore):
         if name in OPERATIONS and throw < self.luck:
             faults = self.before if throw < self.luck * 0.7 else self.after
             faults[name].append(StoreUnavailable(f"bad luck with {name}"))
-        await asyncio.sleep(0)
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            work.close()
+            raise
         return await super()._do(name, work)
 
 

@@ -198,7 +198,9 @@ def main(store: str | None = None, jobs: int = 20_000, repeat: int = 3, *, as_js
         ConfigError: a store that worker processes of their own cannot see.
     """
     if store is not None and store.startswith("memory:"):
-        raise ConfigError(f"{store} is seen by one process only; the bench's workers are others. Use sqlite:///bench.db.")
+        raise ConfigError(
+            f"{store} is seen by one process only; the bench's workers are others. Use sqlite:///bench.db."
+        )
     with tempfile.TemporaryDirectory(prefix="tidewheel-bench-") as folder:
         url = store or f"sqlite:///{Path(folder, 'bench.db')}"
         runs = [asyncio.run(measure(url, jobs, _teller(number, repeat))) for number in range(repeat)]

@@ -6,8 +6,9 @@ that one script is one atom; to spread load, use several namespaces.
 | key                     | type   | what is in it |
 |-------------------------|--------|---------------|
 | `meta`                  | hash   | `schema`, `seq` (last place in the order of the enqueue), `clock` (highest time seen) |
-| `job:ID`                | hash   | `h` head, `a` arguments, and where there are: `x` tags, meta and options (msgpack), |
-|                         |        | `p` progress, `r` result, `e` error (msgpack: type, message, stack) |
+| `job:ID`                | hash   | `s` and `h`: the head, see below; `a` arguments; and where there are: `w` worker, `x` tags, |
+|                         |        | meta and options (msgpack), `p` progress, `r` result, `e` error (msgpack: type, message, |
+|                         |        | stack) |
 | `attempts:ID`           | list   | msgpack: epoch, attempt, worker, started_at, ended_at, outcome, error |
 | `logs:ID`               | list   | msgpack: at, level, message; the newest 1000 |
 | `all`                   | zset   | ids of all jobs by seq |
@@ -29,10 +30,11 @@ that one script is one atom; to spread load, use several namespaces.
 |                         | zset   | |
 | `hint:KIND`             | channel| an empty message; KIND is the text of a `Wakeup` |
 
-The head is all that scripts look at, as msgpack values: state, epoch, attempt, crashes, seq, queue, kind, priority,
-lifo, run_at, max_attempts, max_crashes, enqueued_at, cancel_requested, unique_key, keep_completed, keep_failed,
-on_dead, worker, started_at, finished_at, lease_until. What there is none of is `false`. One small value is read and
-written faster than a dozen fields. Times beyond 2^53 microseconds (year 2255) stand as text, for Lua counts in doubles.
+The head is all that scripts look at, as msgpack values one behind the other. `s` never changes: seq, queue, kind,
+priority, lifo, max_attempts, max_crashes, enqueued_at, unique_key, keep_completed, keep_failed, on_dead. `h` does: state,
+epoch, attempt, crashes, run_at, cancel_requested, started_at, finished_at, lease_until. What there is none of is `false`.
+Two small values are read and written faster than twenty fields, and while none is longer than 64 bytes the server keeps
+the hash in one piece. Times beyond 2^53 microseconds (year 2255) stand as text, for Lua counts in doubles.
 """
 
 from __future__ import annotations

@@ -18,25 +18,24 @@ _tags: Final = msgspec.json.Decoder(tuple[str, ...])
 class Head(msgspec.Struct, array_like=True, gc=False):
     """What scripts look at; see `keys.py`. `False` stands for none."""
 
-    state: JobState
-    epoch: int
-    attempt: int
-    crashes: int
     seq: int
     queue: str
     kind: str
     priority: int
     lifo: bool
-    run_at: int | str
     max_attempts: int
     max_crashes: int
     enqueued_at: int
-    cancel_requested: bool
     unique_key: str | bool
     keep_completed: int | bool
     keep_failed: int | bool
     on_dead: str | bool
-    worker: str | bool
+    state: JobState
+    epoch: int
+    attempt: int
+    crashes: int
+    run_at: int | str
+    cancel_requested: bool
     started_at: int | bool
     finished_at: int | bool
     lease_until: int | bool
@@ -47,6 +46,7 @@ class Whole(msgspec.Struct, array_like=True, gc=False):
 
     id: str
     head: Head
+    worker: str | None
     args: msgspec.Raw
     tags: msgspec.Raw
     meta: msgspec.Raw
@@ -59,7 +59,7 @@ class Whole(msgspec.Struct, array_like=True, gc=False):
 _whole: Final = msgspec.msgpack.Decoder(Whole)
 _head: Final = msgspec.msgpack.Decoder(Head)
 _extras: Final = msgspec.msgpack.Decoder(tuple[str | None, str | None, str | None])
-_HEAD_OPENS: Final = b"\xdc\x00\x16"
+_HEAD_OPENS: Final = b"\xdc\x00\x15"
 _EXTRAS_OPEN: Final = b"\x93"
 _text: Final[msgspec.msgpack.Decoder[str | None]] = msgspec.msgpack.Decoder(str | None)
 _error: Final = msgspec.msgpack.Decoder(tuple[str, str, str] | None)
@@ -92,9 +92,9 @@ def new_row(job: NewJob) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def claimed(id: bytes, head: bytes, args: bytes, extras: bytes | None) -> Claimed | Lease:
+def claimed(id: bytes, fixed: bytes, varying: bytes, args: bytes, extras: bytes | None) -> Claimed | Lease:
     """A claimed job, or the lease of one that cannot be read."""
-    known = _head.decode(_HEAD_OPENS + head)
+    known = _head.decode(_HEAD_OPENS + fixed + varying)
     try:
         tags, meta, options = (None, None, None) if extras is None else _extras.decode(_EXTRAS_OPEN + extras)
         return Claimed(
@@ -116,7 +116,7 @@ def job(row: bytes) -> tuple[int, Job]:
         priority=head.priority, run_at=int(head.run_at), lifo=head.lifo, attempt=head.attempt,
         max_attempts=head.max_attempts, epoch=head.epoch, crashes=head.crashes, max_crashes=head.max_crashes,
         enqueued_at=head.enqueued_at, started_at=_int(head.started_at), finished_at=_int(head.finished_at),
-        lease_until=_int(head.lease_until), worker=_str(head.worker), cancel_requested=head.cancel_requested,
+        lease_until=_int(head.lease_until), worker=whole.worker, cancel_requested=head.cancel_requested,
         unique_key=_str(head.unique_key), tags=_tag_list(_read(whole.tags)), meta=_read(whole.meta),
         options=_read(whole.options), keep_completed=_int(head.keep_completed), keep_failed=_int(head.keep_failed),
         on_dead=_str(head.on_dead), progress=_read(whole.progress), result=_read(whole.result),

@@ -137,8 +137,8 @@ class RedisStore:
         found = await self._links.run("claim", now, asked, list(kinds), worker, lease)
         claimed, broken = builtins.list[Claimed](), builtins.list[Lease]()
         values = iter(found)
-        for id, head, args, extras in zip(values, values, values, values, strict=True):
-            job = rows.claimed(id, head, args, extras)
+        for row in zip(values, values, values, values, values, strict=True):
+            job = rows.claimed(*row)
             if isinstance(job, Claimed):
                 claimed.append(job)
             else:

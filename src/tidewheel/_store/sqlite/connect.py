@@ -108,18 +108,20 @@ def hold(path: Path) -> None:
     Raises:
         StoreError: it was forked from one that has; SQLite's locks do not survive that.
     """
-    if any(pid != os.getpid() for pid in _holders.get(path, ())):
+    holders = _holders.setdefault(path.resolve(), [])
+    if any(pid != os.getpid() for pid in holders):
         raise StoreError(
             f"This process was forked from one that has {path} open, and SQLite files cannot be used on both sides of a "
             "fork: jobs could be lost. Use the start method 'spawn', or close the app before the fork."
         )
-    _holders.setdefault(path, []).append(os.getpid())
+    holders.append(os.getpid())
 
 
 def let_go(path: Path) -> None:
     """The file is closed again (by this process; what is open in a parent stays noted)."""
-    if os.getpid() in _holders.get(path, ()):
-        _holders[path].remove(os.getpid())
+    holders = _holders.get(path.resolve(), [])
+    if os.getpid() in holders:
+        holders.remove(os.getpid())
 
 
 def patiently(options: SqliteOptions, step: Callable[[], T]) -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from tidewheel._model.query import SweepReport
 from tidewheel._model.retention import RetentionRule, rule_for
@@ -14,6 +14,9 @@ from tidewheel._store.sqlite.rows import seqs, text
 from tidewheel._store.sqlite.sql import statement
 from tidewheel._store.sqlite.work import finish, follow, record
 from tidewheel._store.sqlite.writer import Transaction
+
+_SOON: Final = 250_000
+"""Microseconds until the next look at leases that a patient sweep left alone."""
 
 
 def sweep(
@@ -29,9 +32,14 @@ def sweep(
     promoted = tx.connection.execute(statement("sweep_promote"), (now, limit)).rowcount
     if promoted:
         tx.hints.add(Wakeup.WORK)
-    rescued, discarded, cancelled = _rescue(tx, limit, new_id, now)
+    rescued, discarded, cancelled = 0, list[str](), 0
+    # When nobody could write for long, nobody could extend a lease either: those who live get the time for a beat.
+    patient = tx.stall.length > gone_after / 6_000_000 > tx.stall.ago
+    if not patient:
+        rescued, discarded, cancelled = _rescue(tx, limit, new_id, now)
     gone = sorted(tx.connection.execute(statement("sweep_workers"), (now - gone_after, limit)).fetchall())
     pruned = _prune(tx, retention, limit, now)
+    due = tx.connection.execute(statement("sweep_next_due")).fetchone()[0]
     return SweepReport(
         promoted=promoted,
         rescued=rescued,
@@ -41,7 +49,7 @@ def sweep(
         pruned=pruned,
         now=now,
         more=max(promoted, rescued + len(discarded) + cancelled, len(gone), pruned) >= limit,
-        next_due_at=tx.connection.execute(statement("sweep_next_due")).fetchone()[0],
+        next_due_at=max(due, now + _SOON) if patient and due is not None else due,
     )
 
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from tidewheel._model.errors import StoreError, StoreUnavailable
 from tidewheel._model.worker import Wakeup
@@ -25,15 +27,24 @@ from tidewheel._store.sqlite.options import SqliteOptions
 T = TypeVar("T")
 _GROUP: Final = 256
 _WAITING: Final = 10_000
+_STALL: Final = 0.1
+
+
+class Stall(NamedTuple):
+    """The last time that somebody else's lock kept us from writing: how long, and how long ago; in seconds."""
+
+    length: float = 0.0
+    ago: float = math.inf
 
 
 class Transaction:
     """What an operation gets: the connection, and a place for hints that go out after the commit."""
 
-    __slots__ = ("connection", "hints")
+    __slots__ = ("connection", "hints", "stall")
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, stall: Stall | None = None) -> None:
         self.connection = connection
+        self.stall = stall or Stall()
         self.hints: set[Wakeup] = set()
 
 
@@ -147,6 +158,10 @@ class Writer(DatabaseThread):
     def __init__(self, options: SqliteOptions, name: str, ring: Callable[[frozenset[Wakeup]], None]) -> None:
         super().__init__(options, name)
         self._ring = ring
+        self._trying: float | None = None
+        """Since when we try to begin a transaction, also when we were told in between that it takes too long."""
+        self._waited = 0.0
+        self._since = -math.inf
 
     def _handle(self, connection: sqlite3.Connection, group: list[_Call[Any]]) -> None:
         try:
@@ -173,7 +188,7 @@ class Writer(DatabaseThread):
 
     def _commit(self, connection: sqlite3.Connection, group: list[_Call[Any]]) -> frozenset[Wakeup]:
         """Run the calls in the transaction that was begun, and end it."""
-        transaction = Transaction(connection)
+        transaction = Transaction(connection, Stall(self._waited, time.monotonic() - self._since))
         try:
             for call in group:
                 call.value = call.work(transaction)
@@ -186,7 +201,13 @@ class Writer(DatabaseThread):
 
     def begin(self, connection: sqlite3.Connection) -> None:
         """BEGIN IMMEDIATE, waiting for other processes with jitter up to `busy_timeout`."""
+        if self._trying is None:
+            self._trying = time.monotonic()
         patiently(self.options, lambda: connection.execute("BEGIN IMMEDIATE"))
+        now = time.monotonic()
+        waited, self._trying = now - self._trying, None
+        if waited > _STALL:
+            self._waited, self._since = waited, now
 
 
 def _answer(group: list[_Call[Any]]) -> None:

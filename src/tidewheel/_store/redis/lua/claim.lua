@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Hand out available jobs under leases.
 -- ask: now or nil, wants (each: queue, slots), kinds, worker, lease
--- gives: a list of: id, head, arguments, and tags, meta, options (msgpack values) or nil; id, head, ...
+-- gives: a list of: id, both parts of the head, arguments, and tags, meta, options (msgpack values) or nil; id, ...
 local now = clock(ask[1])
 local worker, lease = ask[4], ask[5]
 local known = {}
@@ -70,17 +70,18 @@ for _, want in ipairs(ask[2]) do
         for index, member in ipairs(members) do
             local id = string.sub(member, 41)
             local key = JOB .. id
-            local row = call('HMGET', key, 'h', 'a', 'x')
-            local head = row[2] and read_head(row[1] or '')
+            local row = call('HMGET', key, 's', 'h', 'a', 'x')
+            local head = row[1] and row[2] and row[3] and read_head(row[1], row[2])
             if head then
                 count('available', queue, -1)
                 head[EPOCH], head[ATTEMPT] = head[EPOCH] + 1, head[ATTEMPT] + 1
-                head[WORKER], head[STARTED_AT], head[LEASE] = worker, now, now + lease
+                head[STARTED_AT], head[LEASE] = now, now + lease
                 enter(id, head, 'running')
                 local packed = packed_head(head)
-                call('HSET', key, 'h', packed)
-                claimed[size + 1], claimed[size + 2], claimed[size + 3], claimed[size + 4] = id, packed, row[2], row[3]
-                size = size + 4
+                call('HSET', key, 'h', packed, 'w', worker)
+                claimed[size + 1], claimed[size + 2], claimed[size + 3] = id, row[1], packed
+                claimed[size + 4], claimed[size + 5] = row[3], row[4]
+                size = size + 5
             else
                 local seq = tonumber(string.sub(member, 25, 40))
                 seq = string.sub(member, 5, 5) == '0' and EXACT - seq or seq

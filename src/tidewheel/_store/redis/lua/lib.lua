@@ -3,14 +3,15 @@
 -- KEYS[1]  the namespace's meta key; every other key begins as it does ("{namespace}:"), so one script is one atom
 -- ARGV[1]  the question, a msgpack array; each script says what is in it
 --
--- keys.py describes every key. A job's head is what scripts look at, in the places below: msgpack values, one behind
--- the other. (As one array they would take three times as long to read: Lua grows a table step by step, but makes one
--- of many values at once.) `false` stands for "none".
+-- keys.py describes every key. What scripts look at of a job is its head, a table with the places below. It is stored as
+-- two texts of msgpack values, one behind the other: what never changes, and what does. (As arrays they would take three
+-- times as long to read: Lua grows a table step by step. And texts of up to 64 bytes keep the job's hash compact.)
+-- `false` stands for "none".
 
-local STATE, EPOCH, ATTEMPT, CRASHES, SEQ, QUEUE, KIND, PRIORITY, LIFO, RUN_AT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
-local MAX_ATTEMPTS, MAX_CRASHES, ENQUEUED_AT, CANCEL, UNIQUE = 11, 12, 13, 14, 15
-local KEEP_COMPLETED, KEEP_FAILED, ON_DEAD, WORKER, STARTED_AT, FINISHED_AT, LEASE = 16, 17, 18, 19, 20, 21, 22
-local HEAD_OPENS, THREE_NILS = '\220\0\22', '\192\192\192'  -- msgpack: an array of 22 values begins; nil, nil, nil
+local SEQ, QUEUE, KIND, PRIORITY, LIFO, MAX_ATTEMPTS, MAX_CRASHES, ENQUEUED_AT = 1, 2, 3, 4, 5, 6, 7, 8
+local UNIQUE, KEEP_COMPLETED, KEEP_FAILED, ON_DEAD = 9, 10, 11, 12
+local STATE, EPOCH, ATTEMPT, CRASHES, RUN_AT, CANCEL, STARTED_AT, FINISHED_AT, LEASE = 13, 14, 15, 16, 17, 18, 19, 20, 21
+local HEAD_OPENS, THREE_NILS = '\220\0\21', '\192\192\192'  -- msgpack: an array of 21 values begins; nil, nil, nil
 
 local ROOT = string.sub(KEYS[1], 1, -5)
 local JOB, ATTEMPTS, LOGS = ROOT .. 'job:', ROOT .. 'attempts:', ROOT .. 'logs:'
@@ -130,20 +131,21 @@ local function whole_head(fine, ...)
 end
 
 -- A head as a table, or nil when it cannot be read.
-local function read_head(packed)
-    return whole_head(pcall(cmsgpack.unpack, packed))
+local function read_head(fixed, varying)
+    return whole_head(pcall(cmsgpack.unpack, fixed .. varying))
 end
 
 -- The head of a job, or nil when there is none or it cannot be read.
 local function head_of(id)
-    local packed = call('HGET', JOB .. id, 'h')
-    return packed and read_head(packed)
+    local row = call('HMGET', JOB .. id, 's', 'h')
+    return row[1] and row[2] and read_head(row[1], row[2])
 end
 
 local function packed_head(head)
-    return pack(unpack(head, 1, LEASE))
+    return pack(unpack(head, STATE, LEASE))
 end
 
+-- Write what changes of a head, and more fields.
 local function save(id, head, ...)
     call('HSET', JOB .. id, 'h', packed_head(head), ...)
 end
@@ -285,12 +287,9 @@ local function set_aside(id, seq, state, queue, kind, now)
         drop(ALL, id)
         return
     end
-    local head = {
-        state, 0, 0, 0, seq, queue, kind, 100, false, now, 1, 1, now, false, false, false, false, false, false, false,
-        now, false,
-    }
+    local head = { seq, queue, kind, 100, false, 1, 1, now, false, false, false, false, state, 0, 0, 0, now, false, false, now, false }
     enter(id, head, 'discarded')
-    save(id, head, 'e', pack({ 'tidewheel.Unreadable', 'The row cannot be read: it was changed or damaged.', '' }))
+    save(id, head, 's', pack(unpack(head, 1, ON_DEAD)), 'e', pack({ 'tidewheel.Unreadable', 'The row cannot be read: it was changed or damaged.', '' }))
 end
 
 -- Jobs that are made
@@ -304,8 +303,8 @@ local function insert(row, now)
     local id, unique = row[1], row[11]
     local run_at = row[7] or now + row[6]
     local head = {
-        false, 0, 0, 0, last_seq, row[3], row[2], row[5], row[8], run_at, row[9], row[10], now, false,
-        unique or false, row[15] or false, row[16] or false, row[17] or false, false, false, false, false,
+        last_seq, row[3], row[2], row[5], row[8], row[9], row[10], now, unique or false, row[15] or false, row[16] or false,
+        row[17] or false, false, 0, 0, 0, run_at, false, false, false, false,
     }
     enter(id, head, tonumber(run_at) > now and 'scheduled' or 'available')
     add(ALL, last_seq, id)
@@ -313,9 +312,9 @@ local function insert(row, now)
         call('HSET', HOLDERS, unique, id)
     end
     if row[12] or row[13] or row[14] then
-        save(id, head, 'a', row[4], 'x', pack(row[12], row[13], row[14]))
+        save(id, head, 's', pack(unpack(head, 1, ON_DEAD)), 'a', row[4], 'x', pack(row[12], row[13], row[14]))
     else
-        save(id, head, 'a', row[4])
+        save(id, head, 's', pack(unpack(head, 1, ON_DEAD)), 'a', row[4])
     end
 end
 
@@ -347,7 +346,8 @@ end
 
 -- Keep the record of the attempt that ends now; `why` is an error (type, message, stack) or nil.
 local function record(id, head, now, word, why)
-    local values = pack(head[EPOCH], head[ATTEMPT], head[WORKER] or nil, head[STARTED_AT] or now, now, word, why)
+    local worker = call('HGET', JOB .. id, 'w') or nil
+    local values = pack(head[EPOCH], head[ATTEMPT], worker, head[STARTED_AT] or now, now, word, why)
     call('RPUSH', ATTEMPTS .. id, '\151' .. values)
 end
 
@@ -361,13 +361,13 @@ local function remove(id, head)
     end
 end
 
--- A job as people see it: one msgpack array of id, head, args, tags, meta, options, progress, result, error.
--- Gives nil when there is no such job.
+-- A job as people see it: one msgpack array of id, head (an array), worker, args, tags, meta, options, progress, result,
+-- error. Gives nil when there is no such job.
 local function whole(id)
-    local row = call('HMGET', JOB .. id, 'h', 'a', 'x', 'p', 'r', 'e')
-    if not row[1] then
+    local row = call('HMGET', JOB .. id, 's', 'h', 'w', 'a', 'x', 'p', 'r', 'e')
+    if not row[1] or not row[2] then
         return nil
     end
-    return '\153' .. pack(id) .. HEAD_OPENS .. row[1] .. pack(row[2] or '') .. (row[3] or THREE_NILS)
-        .. pack(row[4] or nil, row[5] or nil) .. (row[6] or '\192')
+    return '\154' .. pack(id) .. HEAD_OPENS .. row[1] .. row[2] .. pack(row[3] or nil, row[4] or '')
+        .. (row[5] or THREE_NILS) .. pack(row[6] or nil, row[7] or nil) .. (row[8] or '\192')
 end

@@ -8,9 +8,7 @@ local answers, used = {}, 0
 
 for index, one in rows_of(ask[2]) do
     local id, word = one[1], one[3]
-    local key = JOB .. id
-    local packed = call('HGET', key, 'h')
-    local head = packed and read_head(packed)
+    local key, head = JOB .. id, head_of(id)
     if not head or head[EPOCH] ~= one[2] then
         answers[index] = 's'
     elseif head[STATE] ~= 'running' then

@@ -125,10 +125,7 @@ local silent = call('ZRANGEBYSCORE', ROOT .. 'seen', '-inf', now - ask[3])
 if #silent > 0 then
     local busy = {}
     for _, id in ipairs(call('ZRANGE', LEASES, 0, -1)) do
-        local head = head_of(id)
-        if head and head[WORKER] then
-            busy[head[WORKER]] = true
-        end
+        busy[call('HGET', JOB .. id, 'w') or ''] = true
     end
     for _, worker in ipairs(silent) do
         if #gone < limit and not busy[worker] then
