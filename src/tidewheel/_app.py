@@ -55,7 +55,8 @@ class App:
     """Tasks and the store their jobs live in.
 
     Args:
-        url: where jobs live: `sqlite:///jobs.db` (relative), `sqlite:////var/jobs.db` (absolute), `memory://`.
+        url: where jobs live: `sqlite:///jobs.db` (relative), `sqlite:////var/jobs.db` (absolute),
+            `postgresql://user@host/database`, `memory://`.
         retry: the policy of tasks that have none of their own; default 3 attempts, 1 s doubling, at most 1 h.
         retention: how long ended jobs are kept, for tasks that do not say; default 1000 completed jobs or
             24 h, and 5000 failed ones, per queue and task.

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 from tests.servers._process import NoServer, missing
-from tests.servers.redis import SOURCES, Redis, running
+from tests.servers.redis import Redis, running, sources
 
 from tidewheel._store.redis import RedisStore
 from tidewheel.testing.conformance import *  # noqa: F403  # the promises, one class per theme
@@ -16,7 +16,7 @@ from tidewheel.testing.conformance.kit import StoreMaker
 _numbers = count()
 
 
-@pytest.fixture(scope="session", params=SOURCES)
+@pytest.fixture(scope="session", params=sources())
 def server(request: pytest.FixtureRequest) -> Iterator[Redis]:
     try:
         with running(request.param) as one:

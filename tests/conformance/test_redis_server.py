@@ -353,9 +353,6 @@ async def test_a_damaged_row_does_not_stop_a_sweep(store: RedisStore, state: str
     }
 
 
-# --- time and order ---
-
-
 async def test_the_clock_does_not_follow_a_server_that_is_behind(store: RedisStore) -> None:
     now, meta = (await store.info()).now, f"{{{store.options.namespace}}}:meta"
     ahead = now + 30 * SECOND

@@ -21,7 +21,6 @@ from typing import Final
 
 from tests.servers._process import NoServer, free_port, remove
 
-SOURCES: Final = ("valkey", "redis")
 _PATIENCE: Final = 20.0
 _OLDEST: Final = 7
 _HASTY: Final = {"save": "", "appendonly": "no"}
@@ -49,6 +48,17 @@ def program(source: str) -> Path:
     if not version.isdigit() or int(version) < _OLDEST:
         raise NoServer(f"{name} is too old for Tidewheel ({said.strip()}). On Debian 12: apt install redis-server.")
     return Path(name)
+
+
+def sources() -> list[str]:
+    """The servers to test with: Valkey, which everybody can have (its wheel is among the pins), and the system's Redis
+    where there is one.
+    """
+    try:
+        program("redis")
+    except NoServer:
+        return ["valkey"]
+    return ["valkey", "redis"]
 
 
 class Redis:
