@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from tidewheel._store.base import Store
 
 T = TypeVar("T")
-_BATCH: Final = 512
+_BATCH: Final = 1024
 
 
 class App:

@@ -1,7 +1,7 @@
 """The bench itself: the enqueuing side runs here, workers are processes of their own.
 
 * enqueue one by one: one caller, one job a call, each answered before the next
-* enqueue in bulk: `enqueue_many`, 500 jobs a round trip
+* enqueue in bulk: `enqueue_many`, 1024 jobs a round trip
 * drain: all jobs enqueued before; from "go" until the last outcome is written, by one and by two processes
 * latency: an idle worker, a job every few milliseconds; from the call of `enqueue` to the handler's first line
 """

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 _ABANDON: Final = 5.0
 """Seconds an interrupted handler has to end before its slot is filled again without it."""
+_LISTEN: Final = 0.5
+"""The same for threads, when the worker must stop at once."""
 _SWITCH: Final = 0.0002
 _log: Final = logging.getLogger("tidewheel")
 
@@ -336,12 +338,17 @@ class Worker:
     async def _hand_back(self) -> None:
         """Interrupt what still runs; what does not end is given up."""
         for attempt in tuple(self._attempts.values()):
-            if attempt.task.run_in == "thread" and not self._hurry.is_set():
+            if attempt.task.run_in == "thread":
                 # It can only be asked, and if it was handed back before it has ended its job would run twice at once.
                 attempt.context.stop("shutdown")
             else:
                 self._interrupt(attempt, "shutdown")
-        await self._wait_for_attempts(_ABANDON)
+        await self._wait_for_attempts(_LISTEN if self._hurry.is_set() else _ABANDON)
+        for attempt in tuple(self._attempts.values()):
+            if attempt.task.run_in == "thread":
+                self._interrupt(attempt, "shutdown")
+        if self._hurry.is_set():
+            await self._wait_for_attempts(_ABANDON - _LISTEN)
         for attempt in tuple(self._attempts.values()):
             self._abandon(attempt)
 

@@ -23,7 +23,7 @@ from tidewheel._store.sqlite.rows import STATE, new_row, seqs, text
 from tidewheel._store.sqlite.sql import rows_statement, statement
 from tidewheel._store.sqlite.writer import Transaction
 
-_CHUNKS: Final = (512, 64, 8, 1)  # few different lengths, so that SQLite compiles few statements
+_CHUNKS: Final = (1024, 128, 16, 4, 1)  # few different lengths, so that SQLite compiles few statements
 _HINT: Final = {"available": Wakeup.WORK, "scheduled": Wakeup.DUE}
 _claimed: Final = msgspec.json.Decoder(list[Claimed])
 _leases: Final = msgspec.json.Decoder(set[tuple[str, int]])
