@@ -96,6 +96,9 @@ class Campaign:
             ("hop", "step", "crunch", "shaky", "sleepy", "block", "tell"), (40, 25, 10, 5, 5, 3, 12)
         )[0]  # fmt: skip
         seconds = dice.choice((0.0, dice.uniform(0, 0.2), dice.uniform(0, 1.0)))
+        if kind in ("hop", "step") and dice.random() < 0.1:
+            # Long enough to be still running elsewhere when a frozen worker comes back with a result of its own.
+            seconds = dice.uniform(1.0, 3.0) * self.lease
         arguments: tuple[Any, ...] = (seconds,)
         if kind == "shaky":
             arguments = (dice.randint(1, 2),)

@@ -34,6 +34,7 @@ PROMISES: Final = {
     "lease used twice": "two bodies ran under one epoch",
     "run without a claim": "a body ran under an epoch, or with an attempt number, that the store never gave out",
     "completed without a run": "a completion was recorded under an epoch whose body did not come to its end",
+    "late write accepted": "what a body returned under one epoch was recorded as the result of another",
     "miscounted": "epoch, attempt or crashes did not change as the move says",
 }
 """The kinds of findings, and what each means."""
@@ -69,6 +70,7 @@ class Change(NamedTuple):
     epoch: int
     attempt: int
     crashes: int
+    result: str | None = None
 
 
 class Audit:
@@ -83,15 +85,15 @@ class Audit:
         with closing(sqlite3.connect(self._database, timeout=10)) as connection:
             connection.executescript(
                 f"""
-                CREATE TABLE IF NOT EXISTS audit (n INTEGER PRIMARY KEY, job, before, after, {columns}, at);
+                CREATE TABLE IF NOT EXISTS audit (n INTEGER PRIMARY KEY, job, before, after, {columns}, result, at);
                 CREATE TRIGGER audit_new AFTER INSERT ON tidewheel_jobs BEGIN
                     INSERT INTO audit (job, after, {columns}, at)
                     VALUES (NEW.id, NEW.state, NEW.epoch, NEW.attempt, NEW.crashes, julianday('now'));
                 END;
                 CREATE TRIGGER audit_change AFTER UPDATE OF state, epoch ON tidewheel_jobs
                 WHEN OLD.state <> NEW.state OR OLD.epoch <> NEW.epoch BEGIN
-                    INSERT INTO audit (job, before, after, {columns}, at)
-                    VALUES (NEW.id, OLD.state, NEW.state, NEW.epoch, NEW.attempt, NEW.crashes, julianday('now'));
+                    INSERT INTO audit (job, before, after, {columns}, result, at) VALUES
+                    (NEW.id, OLD.state, NEW.state, NEW.epoch, NEW.attempt, NEW.crashes, NEW.result, julianday('now'));
                 END;
                 CREATE TRIGGER audit_gone AFTER DELETE ON tidewheel_jobs BEGIN
                     INSERT INTO audit (job, before, {columns}, at)
@@ -103,7 +105,9 @@ class Audit:
     def changes(self) -> list[Change]:
         """Everything so far, in order."""
         with closing(sqlite3.connect(self._database, timeout=10)) as connection:
-            found = connection.execute("SELECT job, before, after, epoch, attempt, crashes FROM audit ORDER BY n")
+            found = connection.execute(
+                "SELECT job, before, after, epoch, attempt, crashes, result FROM audit ORDER BY n"
+            )
             return [Change(*row) for row in found]
 
     def moments(self) -> list[float]:
@@ -180,6 +184,10 @@ def judge(
         for step in steps:
             if step.after == "completed" and step.epoch not in ended:
                 verdict.add("completed without a run", job, f"epoch {step.epoch}")
+            # Most bodies return their fence, "<job>:<epoch>".
+            told = step.result or ""
+            if step.after == "completed" and f"{job}:" in told and told != f'"{job}:{step.epoch}"':
+                verdict.add("late write accepted", job, f"{step.result} in epoch {step.epoch}")
     return verdict
 
 

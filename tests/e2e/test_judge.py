@@ -208,6 +208,20 @@ def completed_without_a_run(story: Story) -> None:
     story.move("running", "completed", 1, 1, job="x")
 
 
+def completed_with_the_result_of_a_lost_lease(story: Story) -> None:
+    story.enqueue("x")
+    story.move("available", "running", 1, 1, job="x")
+    story.body("start", 1, 1, job="x")
+    story.line("paused", worker=1)
+    story.move("running", "available", 2, 1, 1, job="x")
+    story.move("available", "running", 3, 2, 1, job="x")
+    story.body("start", 3, 2, worker=2, job="x", after=LEASE)
+    story.line("resumed", worker=1)
+    story.body("end", 1, 1, job="x")
+    story.changes.append(Change("x", "running", "completed", 3, 2, 1, '"x:1"'))
+    story.body("end", 3, 2, worker=2, job="x")
+
+
 def completed_by_a_stale_lease(story: Story) -> None:
     story.enqueue("x")
     story.move("available", "running", 1, 1, job="x")
@@ -258,6 +272,7 @@ FAULTS: list[tuple[Callable[[Story], None], str]] = [
     (run_with_a_wrong_attempt, "run without a claim"),
     (completed_without_a_run, "completed without a run"),
     (completed_by_a_stale_lease, "completed without a run"),
+    (completed_with_the_result_of_a_lost_lease, "late write accepted"),
     (crash_not_counted, "miscounted"),
     (attempt_burned_by_a_release, "miscounted"),
     (epoch_used_again, "miscounted"),
