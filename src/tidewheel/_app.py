@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, overload
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _BATCH: Final = 1024
+_SOME: Final = 128
 
 
 class App:
@@ -251,7 +252,7 @@ class App:
         store = await self.opened()
         new = prepared.new
         (answer,) = await store.enqueue([new])
-        return JobHandle(self, answer.id, new.kind, new.queue, created=answer.inserted)
+        return JobHandle(self, answer.id, new.kind, new.queue, answer.inserted)
 
     async def enqueue_many(self, jobs: Iterable[PreparedJob[R]], *, batch: int = _BATCH) -> list[JobHandle[R]]:
         """Add many jobs, `batch` to a round trip; each batch is added whole or not at all.
@@ -272,10 +273,9 @@ class App:
         under_way: deque[tuple[asyncio.Task[list[Enqueued]], list[PreparedJob[R]]]] = deque()
         try:
             while True:
-                part = list(islice(source, batch))
+                part = await _gathered(source, batch)
                 if part:
                     under_way.append((asyncio.create_task(store.enqueue(new_jobs(part))), part))
-                    await asyncio.sleep(0)
                 elif not under_way:
                     return handles
                 # The next batch is encoded while the store writes this one.
@@ -287,7 +287,7 @@ class App:
 
     def _handles(self, prepared: list[PreparedJob[R]], answers: list[Any]) -> list[JobHandle[R]]:
         return [
-            JobHandle(self, answer.id, one.new.kind, one.new.queue, created=answer.inserted)
+            JobHandle(self, answer.id, one.new.kind, one.new.queue, answer.inserted)
             for one, answer in zip(prepared, answers, strict=True)
         ]
 
@@ -404,3 +404,17 @@ class _Decorator(Protocol):
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, fn: Callable[P, R], /) -> SyncTask[P, R]: ...
+
+
+async def _gathered(source: Iterator[T], count: int) -> list[T]:
+    """The next `count` of a source, some at a time: making jobs is work, and neither the loop nor the store's
+    threads should wait for the end of it.
+    """
+    part: list[T] = []
+    while len(part) < count:
+        some = list(islice(source, min(_SOME, count - len(part))))
+        part += some
+        await asyncio.sleep(0)
+        if not some:
+            break
+    return part

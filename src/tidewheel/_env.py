@@ -6,7 +6,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,32 +24,31 @@ class Uuid7:
     that steps back does not matter: the last millisecond is kept until the clock has caught up.
     """
 
-    _COUNTS: Final = tuple(f"{count:03x}-" for count in range(1 << 12))
+    _COUNTS: Final = tuple(f"{count:03x}" for count in range(1 << 12))
 
     def __init__(self, clock: Callable[[], int] = wall_clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._millis = -1  # a test clock may start at 0
-        self._count = 0
-        self._head = ""
-        self._tail = ""
+        self._ids: Iterator[str] = iter(())
+        """Those of this millisecond. Taking the next one needs no lock: it is a single step of the interpreter."""
 
     def __call__(self) -> str:
-        with self._lock:
-            millis = self._clock() // 1000
-            if millis > self._millis:
-                self._begin(millis)
-            elif self._count == len(self._COUNTS):
-                self._begin(self._millis + 1)
-            count = self._count
-            self._count = count + 1
-            return self._head + self._COUNTS[count] + self._tail
+        millis = self._clock() // 1000
+        if millis > self._millis:
+            self._begin(millis, self._ids)
+        while (made := next(ids := self._ids, None)) is None:
+            self._begin(0, ids)
+        return made
 
-    def _begin(self, millis: int) -> None:
-        head = f"{millis:012x}"
-        tail = f"{2 << 62 | int.from_bytes(os.urandom(8), 'big') >> 2:016x}"
-        self._millis, self._count = millis, 0
-        self._head, self._tail = f"{head[:8]}-{head[8:]}-7", f"{tail[:4]}-{tail[4:]}"
+    def _begin(self, millis: int, over: Iterator[str]) -> None:
+        """The ids of a later millisecond, unless another thread has begun it."""
+        with self._lock:
+            if self._ids is over:
+                self._millis = max(millis, self._millis + 1)
+                head = f"{self._millis:012x}"
+                tail = f"{2 << 62 | int.from_bytes(os.urandom(8), 'big') >> 2:016x}"
+                self._ids = map(f"{head[:8]}-{head[8:]}-7{{}}-{tail[:4]}-{tail[4:]}".format, self._COUNTS)
 
 
 @dataclass(frozen=True, slots=True)

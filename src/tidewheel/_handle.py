@@ -18,18 +18,15 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class JobHandle(Generic[R]):
+class JobHandle(msgspec.Struct, Generic[R], frozen=True, eq=False, gc=False):
     """One job, by its id. Every question goes to the store; nothing is cached."""
 
-    __slots__ = ("_app", "created", "id", "kind", "queue")
-
-    def __init__(self, app: App, id: str, kind: str, queue: str, *, created: bool) -> None:
-        self._app = app
-        self.id = id
-        self.kind = kind
-        self.queue = queue
-        self.created = created
-        """False when a job with this id or unique key existed already: this is that job."""
+    _app: App
+    id: str
+    kind: str
+    queue: str
+    created: bool
+    """False when a job with this id or unique key existed already: this is that job."""
 
     def __repr__(self) -> str:
         return f"<JobHandle {self.kind} {self.id}>"

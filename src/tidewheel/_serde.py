@@ -157,7 +157,7 @@ class Codec:
     def _quickly_bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by name. What is missing or unknown is left to the check that follows."""
         if self._simple and len(args) <= self._by_position:
-            bound = dict(zip(self._names, args, strict=False))
+            bound = dict(zip(self._names, args, strict=False)) if args else {}
             if not kwargs:
                 return bound
             bound.update(kwargs)
