@@ -193,9 +193,12 @@ class TwoStores(RuleBasedStateMachine):
         known=st.lists(kinds, min_size=1, unique=True),
         worker=workers,
         lease=st.sampled_from(SPANS[2:]),
+        last_life=st.booleans(),
     )
-    def claim(self, wanted: list[Want], known: list[str], worker: str, lease: int) -> None:
-        claimed = self.both(lambda store: store.claim(wanted, kinds=known, worker=worker, lease=lease))
+    def claim(self, wanted: list[Want], known: list[str], worker: str, lease: int, last_life: bool) -> None:
+        claimed = self.both(
+            lambda store: store.claim(wanted, kinds=known, worker=worker, lease=lease, last_life=last_life)
+        )
         self.leases += [job.lease for job in claimed]
 
     @rule(worker=workers)

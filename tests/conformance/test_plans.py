@@ -14,7 +14,7 @@ from tidewheel._store.sqlite.options import SqliteOptions
 from tidewheel._store.sqlite.sql import statement
 
 HOT = {
-    "claim_pick": "tidewheel_jobs_ready (queue=?)",
+    "claim_pick": "tidewheel_jobs_ready (queue=? AND last_life=?)",
     "claim_mark": "INTEGER PRIMARY KEY (rowid=?)",
     "claim_read": "INTEGER PRIMARY KEY (rowid=?)",
     "settle_complete": "tidewheel_jobs_id (id=?)",

@@ -71,7 +71,6 @@ async def test_a_job_that_kills_its_worker_becomes_a_dead_letter_and_the_others_
         site.check()
 
 
-@pytest.mark.xfail(reason="jobs that are claimed together with one that kills its worker are counted as crashed, too")
 async def test_a_job_that_kills_its_worker_takes_no_other_with_it(site: Site) -> None:
     async with site.app() as app:
         good = await site.add(app, "hop", *[(0.5,)] * 10)

@@ -82,11 +82,19 @@ class FaultyStore(MemoryStore):
         return answer
 
     async def claim(
-        self, wants: Sequence[Want], *, kinds: Sequence[str], worker: str, lease: int, now: int | None = None
+        self,
+        wants: Sequence[Want],
+        *,
+        kinds: Sequence[str],
+        worker: str,
+        lease: int,
+        last_life: bool = True,
+        now: int | None = None,
     ) -> list[Claimed]:
         self.given["claim"].append(list(wants))
         answer: list[Claimed] = await self._do(
-            "claim", super().claim(wants, kinds=kinds, worker=worker, lease=lease, now=now)
+            "claim",
+            super().claim(wants, kinds=kinds, worker=worker, lease=lease, last_life=last_life, now=now),
         )
         return answer
 

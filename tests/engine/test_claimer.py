@@ -13,6 +13,7 @@ from tests.engine._kit import PATIENCE, FaultyStore, until
 from tidewheel import App, StoreError, StoreUnavailable
 from tidewheel._engine import patience as patience_module
 from tidewheel._engine.claimer import Claimer
+from tidewheel._engine.isolation import Isolation
 from tidewheel._engine.patience import Patience
 from tidewheel._engine.settler import Settler
 from tidewheel._model.duration import SECOND
@@ -44,6 +45,7 @@ class Scene:
             self.store,
             Patience(random.Random(0), app.telemetry),
             cast("Settler", self.settler),  # all of it that is used
+            Isolation(),
             random.Random(seed),
             queues=queues or ("default",),
             kinds=("k",),

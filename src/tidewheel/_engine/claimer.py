@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from random import Random
 
+from tidewheel._engine.isolation import Isolation
 from tidewheel._engine.patience import Patience
 from tidewheel._engine.settler import Settler
 from tidewheel._model.errors import StoreError
@@ -27,6 +28,7 @@ class Claimer:
         store: Store,
         patience: Patience,
         settler: Settler,
+        isolation: Isolation,
         random: Random,
         *,
         queues: Sequence[str],
@@ -40,6 +42,7 @@ class Claimer:
         self._store = store
         self._patience = patience
         self._settler = settler
+        self._isolation = isolation
         self._random = random
         self._queues = tuple(queues)
         self._kinds = tuple(kinds)
@@ -100,10 +103,18 @@ class Claimer:
         return len(claimed)
 
     async def _claim(self, wants: list[Want]) -> list[Claimed]:
-        claimed = await self._patience.insist(
-            lambda: self._store.claim(wants, kinds=self._kinds, worker=self._worker, lease=self._lease),
-            self._stopped.is_set,
-        )
+        claimed: list[Claimed] = []
+        last_life = self._isolation.ask()
+        try:
+            claimed = await self._patience.insist(
+                lambda: self._store.claim(
+                    wants, kinds=self._kinds, worker=self._worker, lease=self._lease, last_life=last_life
+                ),
+                self._stopped.is_set,
+            )
+        finally:
+            if last_life:
+                self._isolation.heard(claimed)
         for job in claimed:
             self.free -= 1
             self._start(job)

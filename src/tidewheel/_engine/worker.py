@@ -17,12 +17,15 @@ import sys
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from tidewheel._config import WorkerOptions
 from tidewheel._context import SOFT_TIMEOUT
 from tidewheel._engine import signals
 from tidewheel._engine.attempt import Attempt
 from tidewheel._engine.claimer import Claimer
 from tidewheel._engine.executors import Executor, LoopExecutor, ThreadExecutor
+from tidewheel._engine.isolation import Isolation
 from tidewheel._engine.keeper import Keeper
 from tidewheel._engine.listener import Listener
 from tidewheel._engine.memory import resident
@@ -32,7 +35,7 @@ from tidewheel._engine.services import raised, services
 from tidewheel._engine.settler import Settler
 from tidewheel._engine.sweeper import Sweeper
 from tidewheel._model.duration import human
-from tidewheel._model.errors import ConfigError
+from tidewheel._model.errors import ConfigError, StoreError
 from tidewheel._model.job import Claimed
 from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, RetryLater, Settlement, Snoozed
 from tidewheel._model.retention import RetentionRule
@@ -64,6 +67,7 @@ class Worker:
         """Attempts that ended so far."""
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._claimers: list[Claimer] = []
+        self._isolation = Isolation()
         self._reason = ""
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -120,6 +124,7 @@ class Worker:
             sys.setswitchinterval(interval)
             self._settler.close()
             await settling
+            await self._say_goodbye(store)
             self.app.telemetry.emit("worker.stopped", worker=self.id, reason=self._reason)
         _log.info("Worker %s stopped (%s) after %d attempts.", self.id, self._reason, self.done)
         return self._reason
@@ -165,6 +170,12 @@ class Worker:
             for executor in executors.values():
                 executor.close()
 
+    async def _say_goodbye(self, store: Store) -> None:
+        """Tell the store that nobody is here any more. Tried once: a store that is away forgets us in time."""
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(_ABANDON):
+                await store.beat(replace(self._info(), stopped=True), [], lease=self.options.lease)
+
     async def settled(self) -> None:
         """Wait until every outcome so far is written."""
         await self._settler.caught_up()
@@ -181,6 +192,7 @@ class Worker:
             store,
             self._patience,
             self._settler,
+            self._isolation,
             self.app.env.random,
             queues=self.queues,
             kinds=kinds,
@@ -248,6 +260,7 @@ class Worker:
             attempt.context.when_returned(lambda: self._settle_later(attempt, outcome))
         else:
             self._settler.add(Settlement(attempt.claimed.lease, outcome, *news))
+        self._isolation.ended(attempt.claimed)
         attempt.free_slot()
         self.app.telemetry.emit(_EVENT.get(type(outcome), "job.released"), job=attempt.claimed, outcome=outcome)
         if self.options.max_jobs is not None and self.done >= self.options.max_jobs:

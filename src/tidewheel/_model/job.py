@@ -89,10 +89,23 @@ class Claimed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """JSON text of a list, or None."""
     meta: str | None = None
     options: str | None = None
+    max_crashes: int = 3
 
     @property
     def lease(self) -> Lease:
         return Lease(self.id, self.epoch)
+
+    @property
+    def last_life(self) -> bool:
+        """See `on_last_life`."""
+        return on_last_life(self.crashes, self.max_crashes, self.attempt - 1, self.max_attempts)
+
+
+def on_last_life(crashes: int, max_crashes: int, attempt: int, max_attempts: int) -> bool:
+    """Whether a worker was lost with this job before, and one that is lost in its next attempt makes a dead letter of
+    it. `attempt` is the number before that attempt.
+    """
+    return crashes > 0 and (crashes + 1 >= max_crashes or attempt + 1 >= max_attempts)
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -21,6 +21,8 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     running: int = 0
     version: str = ""
     started_at: int = 0
+    stopped: bool = False
+    """Its last word: it holds nothing any more."""
 
 
 class WorkerRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tidewheel._model.job import Claimed, History, Job, NewJob
 from tidewheel._model.outcome import Settlement
@@ -53,7 +53,14 @@ class WorkStore(Protocol):
         ...
 
     async def claim(
-        self, wants: Sequence[Want], *, kinds: Sequence[str], worker: str, lease: int, now: int | None = None
+        self,
+        wants: Sequence[Want],
+        *,
+        kinds: Sequence[str],
+        worker: str,
+        lease: int,
+        last_life: bool = True,
+        now: int | None = None,
     ) -> list[Claimed]:
         """Hand out available jobs of the wanted queues whose kind is among `kinds`, under leases of
         `lease` microseconds.
@@ -62,6 +69,9 @@ class WorkStore(Protocol):
         first), then by `run_at`, then in the order of the enqueue; lifo jobs before the others of their
         priority, in the opposite order (latest `run_at` first, then the last enqueued). The answer has the
         wants in their order, each in the order of its queue; one call names a queue once.
+        Of the jobs on their last life (`on_last_life`) one call hands out at most one, the first of the first
+        queue that has any, before the other jobs of that queue; none when `last_life` is False. So a worker can
+        see to it that these run one at a time, and who kills it now takes no other suspect with it.
         Each claimed job is running, its `epoch` and `attempt` one higher.
         A lost reply costs one lease time, no more.
         """
@@ -71,6 +81,7 @@ class WorkStore(Protocol):
         self, info: WorkerInfo, beats: Sequence[LeaseBeat], *, lease: int, now: int | None = None
     ) -> list[BeatAnswer]:
         """Say that a worker lives, extend its leases to `now + lease`, write progress and log lines.
+        A worker that says it has `stopped` is forgotten at once, like one that was silent for long.
 
         A lease that was over but not yet rescued is extended: nobody else has the job. A lost lease
         writes nothing. Of the log lines of a job the newest `LOG_LINES` are kept, in the order they came.
@@ -232,6 +243,27 @@ class LifecycleStore(Protocol):
 
 class Store(WorkStore, UpkeepStore, AdminStore, LifecycleStore, Protocol):
     """All of it."""
+
+
+@runtime_checkable
+class JoiningStore(Protocol):
+    """What a store whose `info` says `tx` can do besides: its enqueue, inside a transaction of the caller's."""
+
+    async def enqueue_in(
+        self, connection: object, jobs: Sequence[NewJob], *, now: int | None = None
+    ) -> builtins.list[Enqueued]:
+        """`WorkStore.enqueue` over the caller's connection: his commit makes the jobs, his rollback makes none.
+
+        The answers are the same, and true if he commits. Whatever fails, nothing of the call is in his
+        transaction, which goes on. The store need not be open. Over a connection of a sync driver nothing
+        waits for an event loop, so `_store.caller.drive` runs this without one.
+
+        Raises:
+            TypeError: `connection` is none that is accepted.
+            StoreError: it leads elsewhere, is closed, or has no transaction open.
+            StoreUnavailable: another transaction was in the way; the whole transaction may be repeated.
+        """
+        ...
 
 
 LOG_LINES = 1000

@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from msgspec import json
 from msgspec.structs import replace
 
-from tidewheel._model.job import Claimed, Job, LogLine, NewJob
+from tidewheel._model.job import Claimed, Job, LogLine, NewJob, on_last_life
 from tidewheel._model.outcome import Settlement
 from tidewheel._model.query import Accepted, Enqueued, StoreInfo, SweepReport
 from tidewheel._model.retention import Keep, RetentionRule, rule_for
@@ -44,16 +44,27 @@ class MemoryStore(MemoryAdmin):
         return Enqueued(new.id, inserted=True)
 
     async def claim(
-        self, wants: Sequence[Want], *, kinds: Sequence[str], worker: str, lease: int, now: int | None = None
+        self,
+        wants: Sequence[Want],
+        *,
+        kinds: Sequence[str],
+        worker: str,
+        lease: int,
+        last_life: bool = True,
+        now: int | None = None,
     ) -> list[Claimed]:
         """Hand out available jobs under leases."""
+        claimed: list[Claimed] = []
         with self._atom(now, len(wants)) as at:
-            return [
-                self._lend(job, worker, lease, at)
-                for want in wants
-                if not self._paused(want.queue)
-                for job in self._line(want.queue, kinds)[: max(0, want.slots)]
-            ]
+            for want in wants:
+                if want.slots <= 0 or self._paused(want.queue):
+                    continue
+                line = self._line(want.queue, kinds)
+                suspects = [job for job in line if _last_life(job)][: int(last_life)]
+                last_life = last_life and not suspects
+                others = [job for job in line if not _last_life(job)]
+                claimed += [self._lend(job, worker, lease, at) for job in (suspects + others)[: want.slots]]
+        return claimed
 
     def _line(self, queue: str, kinds: Sequence[str]) -> list[Job]:
         """The available jobs of a queue, those first that run first."""
@@ -93,6 +104,7 @@ class MemoryStore(MemoryAdmin):
             tags=json.encode(job.tags).decode() if job.tags else None,
             meta=job.meta,
             options=job.options,
+            max_crashes=job.max_crashes,
         )
 
     async def beat(
@@ -100,7 +112,10 @@ class MemoryStore(MemoryAdmin):
     ) -> list[BeatAnswer]:
         """Say that a worker lives, extend its leases, write progress and log lines."""
         with self._atom(now, len(beats)) as at:
-            self._workers[info.id] = WorkerRow(info=info, seen_at=at)
+            if info.stopped:
+                self._workers.pop(info.id, None)
+            else:
+                self._workers[info.id] = WorkerRow(info=info, seen_at=at)
             return [self._beat(beat, at + lease) for beat in beats]
 
     def _beat(self, beat: LeaseBeat, until: int) -> BeatAnswer:
@@ -255,6 +270,10 @@ class MemoryStore(MemoryAdmin):
     def sibling(self) -> MemoryStore:
         """This store: any thread's loop may use it."""
         return self
+
+
+def _last_life(job: Job) -> bool:
+    return on_last_life(job.crashes, job.max_crashes, job.attempt, job.max_attempts)
 
 
 def _finished_at(job: Job) -> int:

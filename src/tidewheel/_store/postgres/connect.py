@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import asyncpg
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     Record: TypeAlias = asyncpg.Record
     Connection: TypeAlias = asyncpg.Connection[Record] | PoolConnectionProxy[Record]
     Pool: TypeAlias = asyncpg.Pool[Record]
+    _Plain = asyncpg.Connection[Record]
+else:
+    _Plain = asyncpg.Connection
 
 OLDEST: Final = 15
 _SETTINGS: Final = {
@@ -29,6 +33,7 @@ _SETTINGS: Final = {
         ("enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_sort"), "off"
     ),
 }
+_CACHE: Final = 256
 _CONNECT: Final = 10.0
 _COMMAND: Final = 60.0
 _IDLE: Final = 300.0
@@ -48,6 +53,7 @@ connection must not be used again.
 """
 _WRONG_USER: Final = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)
 _NO_TABLES: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
+_NOT_PREPARED: Final = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)
 _FULL: Final = (asyncpg.DiskFullError, asyncpg.OutOfMemoryError)
 _AWAY: Final = (
     asyncpg.PostgresConnectionError,
@@ -61,6 +67,34 @@ _AWAY: Final = (
 )
 
 
+class PooledConnection(_Plain):
+    """A connection through a pooler that may hand out another server connection after each transaction.
+
+    A statement with parameters takes two messages, and what the first prepared must still be there at the second. So
+    each runs in a transaction, its own if there is none. That costs two round trips.
+    """
+
+    async def fetch(self, *words: Any, **options: Any) -> Any:
+        return await self._whole(super().fetch, words, options)
+
+    async def fetchrow(self, *words: Any, **options: Any) -> Any:
+        return await self._whole(super().fetchrow, words, options)
+
+    async def fetchval(self, *words: Any, **options: Any) -> Any:
+        return await self._whole(super().fetchval, words, options)
+
+    async def execute(self, query: str, *words: Any, **options: Any) -> str:
+        if not words:  # one message; BEGIN is among these
+            return await super().execute(query, **options)
+        return str(await self._whole(super().execute, (query, *words), options))
+
+    async def _whole(self, run: Callable[..., Awaitable[Any]], words: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if self.is_in_transaction():
+            return await run(*words, **options)
+        async with self.transaction():
+            return await run(*words, **options)
+
+
 async def _keep(connection: asyncpg.Connection[Any]) -> None:
     """What the pool does to a connection that is given back: next to nothing. We leave no session state behind, and
     the driver's own reset costs a round trip each time. Only a call that was cancelled while it ended its transaction
@@ -70,12 +104,12 @@ async def _keep(connection: asyncpg.Connection[Any]) -> None:
         await connection.execute("ROLLBACK")
 
 
-def _arguments(options: PostgresOptions) -> dict[str, Any]:
+def _arguments(options: PostgresOptions, cache: int) -> dict[str, Any]:
     named = {} if "application_name=" in options.dsn else {"application_name": "tidewheel"}
     return {
         "timeout": _CONNECT,
         "command_timeout": _COMMAND,
-        "statement_cache_size": options.statement_cache_size,
+        "statement_cache_size": cache,
         "max_cached_statement_lifetime": 0,
         "server_settings": {**named, **_SETTINGS},
     }
@@ -89,34 +123,55 @@ async def _connect(*words: Any, server_settings: dict[str, str], **arguments: An
         return await asyncpg.connect(*words, **arguments)
 
 
-async def make_pool(options: PostgresOptions) -> Pool:
-    """A pool for the running event loop; it connects when it is asked.
+async def make_pool(options: PostgresOptions) -> tuple[Pool, bool]:
+    """A pool for the running event loop, and whether a pooler such as PgBouncer stands before the server.
 
     Raises:
-        StoreError: the driver does not understand the URL.
+        StoreUnavailable, StoreError: the driver does not understand the URL; the server cannot be reached or does not
+            let us in.
     """
     try:
-        return await asyncpg.create_pool(
-            options.dsn,
-            connect=cast("Any", _connect),  # the stubs want the driver's own thirty parameters spelled out
-            min_size=0,
-            max_size=options.pool_size,
-            max_inactive_connection_lifetime=_IDLE,
-            reset=_keep,
-            **_arguments(options),
-        )
+        pool = await _pool(options, asyncpg.Connection, _CACHE)
+        async with pool.acquire() as connection:
+            pooled = await _through_a_pooler(connection)
+        cache = options.statement_cache_size
+        if pooled or cache is not None:
+            pool.terminate()
+            # Who names a number knows his pooler: prepared statements pass through PgBouncer since 1.21.
+            pool = await _pool(options, asyncpg.Connection if cache else PooledConnection, cache or 0)
     except ERRORS as error:
         raise translated(error, options) from error
+    return pool, pooled
+
+
+async def _pool(options: PostgresOptions, kind: type[asyncpg.Connection[Record]], cache: int) -> Pool:
+    return await asyncpg.create_pool(
+        options.dsn,
+        connect=cast("Any", _connect),  # the stubs want the driver's own thirty parameters spelled out
+        connection_class=kind,
+        min_size=0,
+        max_size=options.pool_size,
+        max_inactive_connection_lifetime=_IDLE,
+        reset=_keep,
+        **_arguments(options, cache),
+    )
+
+
+async def _through_a_pooler(connection: Connection) -> bool:
+    """Whether the process that greeted us is another one than that which works for us. Poolers invent the first."""
+    async with connection.transaction():
+        asked = await connection.prepare("SELECT pg_backend_pid()", name="")  # one with a name might be there already
+        return bool(await asked.fetchval() != connection.get_server_pid())
 
 
 async def connect(options: PostgresOptions) -> asyncpg.Connection[Record]:
-    """A connection of its own.
+    """A connection of its own, for little work of any sort.
 
     Raises:
         StoreUnavailable, StoreError: the server cannot be reached or does not let us in.
     """
     try:
-        return await _connect(options.dsn, **_arguments(options))
+        return await _connect(options.dsn, connection_class=PooledConnection, **_arguments(options, 0))
     except ERRORS as error:
         raise translated(error, options) from error
 
@@ -141,7 +196,7 @@ async def check_server(connection: Connection, options: PostgresOptions) -> None
         )
 
 
-def translated(error: BaseException, options: PostgresOptions) -> StoreError:  # noqa: C901 -- one case each
+def translated(error: BaseException, options: PostgresOptions) -> StoreError:  # noqa: C901, PLR0912 -- one case each
     """Our error for one of the driver's, with the place and the remedy, and without the password."""
     text = _first_line(error)
     place, schema = options.shown, options.schema
@@ -171,6 +226,11 @@ def translated(error: BaseException, options: PostgresOptions) -> StoreError:  #
         return SchemaMismatch(
             f'The schema "{schema}" of {place} has not the tables this version needs (PostgreSQL: {text}). '
             f"Run `tidewheel migrate --store {place}`."
+        )
+    if isinstance(error, _NOT_PREPARED):
+        return StoreError(
+            f"A pooler before {place} does not carry prepared statements (PostgreSQL: {text}). Leave out "
+            "?statement_cache_size= from the store URL, or set max_prepared_statements in PgBouncer 1.21 or newer."
         )
     if isinstance(error, _FULL):
         return StoreFull(f"{place} has no room left (PostgreSQL: {text}). Free some; workers try again.")

@@ -30,8 +30,8 @@ class PostgresOptions:
     `dsn`: what the driver gets: user, password, hosts, database, TLS. Never print it; `shown` is for people.
     `schema`: the schema that holds our tables (default "tidewheel"); one database can hold several.
     `pool_size`: connections of a process at most (default 8), besides one that listens.
-    `statement_cache_size`: prepared statements kept by each connection (default 256); 0 behind a PgBouncer that
-    pools transactions and is older than 1.21.
+    `statement_cache_size`: prepared statements kept by each connection. By default 256, and none behind a pooler
+    such as PgBouncer, which is noticed on opening; 1.21 or newer with max_prepared_statements may be given a number.
     `listen`: "auto" (default) hears and gives hints by LISTEN and NOTIFY; "off" leaves everything to polling.
     `migrate`: "auto" (default) brings an older schema up to date on opening; "manual" leaves it to
     `tidewheel migrate`.
@@ -41,7 +41,7 @@ class PostgresOptions:
     shown: str
     schema: str = "tidewheel"
     pool_size: int = 8
-    statement_cache_size: int = 256
+    statement_cache_size: int | None = None
     listen: str = "auto"
     migrate: str = "auto"
 

@@ -82,9 +82,11 @@ def _array(tags: Sequence[str]) -> str:
 
 def claimed(row: Record) -> Claimed:
     """A `Claimed` from what `claim.sql` gives."""
-    id, epoch, kind, queue, args, attempt, most, crashes, enqueued_at, claimed_at, tags, meta, options = row
+    id, epoch, kind, queue, args, attempt, attempts, crashes, enqueued_at, claimed_at, tags, meta, options, lives = row
     listed = None if tags is None else _encoder.encode(tags).decode()
-    return Claimed(id, epoch, kind, queue, args, attempt, most, crashes, enqueued_at, claimed_at, listed, meta, options)
+    return Claimed(
+        id, epoch, kind, queue, args, attempt, attempts, crashes, enqueued_at, claimed_at, listed, meta, options, lives
+    )
 
 
 def attempt(job_id: str, row: Record) -> AttemptRecord:

@@ -33,10 +33,14 @@ _CLOSE: Final = 5.0
 class Session:
     """The pool of one event loop and what goes with it."""
 
-    def __init__(self, options: PostgresOptions, env: Env, hints: Hints, sender: str, pool: Pool) -> None:
+    def __init__(
+        self, options: PostgresOptions, env: Env, hints: Hints, sender: str, pool: Pool, *, pooled: bool
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.pid = os.getpid()
         self.open = True
+        self.pooled = pooled
+        """A pooler such as PgBouncer stands before the server."""
         self._options = options
         self._random = env.random
         self._hints = hints
@@ -52,9 +56,10 @@ class Session:
         """A session of the running event loop.
 
         Raises:
-            StoreError: the driver does not understand the URL.
+            StoreUnavailable, StoreError: see `make_pool`.
         """
-        session = cls(options, env, hints, sender, await make_pool(options))
+        pool, pooled = await make_pool(options)
+        session = cls(options, env, hints, sender, pool, pooled=pooled)
         await anext(session._guard)
         return session
 

@@ -10,13 +10,21 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+from tidewheel._store.ledger import Migration
+
 _HERE: Final = files("tidewheel._store.postgres")
 
 CLOCK: Final = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
 """The server's clock in microseconds, the same all through a statement."""
 LIVE: Final = "state IN ('scheduled', 'available', 'running', 'retryable')"
 FINAL: Final = "state IN ('completed', 'cancelled', 'discarded')"
-_WORDS: Final = {"{clock}": CLOCK, "{live}": LIVE, "{final}": FINAL}
+LAST_LIFE: Final = (
+    "CASE WHEN crashes > 0 AND (crashes + 1 >= max_crashes OR attempt + 1 >= max_attempts) THEN 1 ELSE 0 END"
+)
+"""1 for an available job on its last life, as the index `jobs_ready` has it."""
+LINE: Final = "CASE WHEN lifo THEN -run_at ELSE run_at END, CASE WHEN lifo THEN -seq ELSE seq END"
+"""The order inside a priority."""
+_WORDS: Final = {"{clock}": CLOCK, "{live}": LIVE, "{final}": FINAL, "{last_life}": LAST_LIFE, "{line}": LINE}
 
 
 def with_schema(text: str, schema: str) -> str:
@@ -55,10 +63,10 @@ def rows_statement(name: str, schema: str, columns: tuple[tuple[str, str], ...],
 
 
 @cache
-def migrations() -> tuple[tuple[int, str, str], ...]:
-    """(number, file name, text) of every migration, in order."""
+def migrations() -> tuple[Migration, ...]:
+    """Every migration, in order."""
     found = [
-        (int(entry.name[:3]), entry.name, entry.read_text(encoding="utf-8"))
+        Migration(int(entry.name[:3]), entry.name, entry.read_text(encoding="utf-8"))
         for entry in _HERE.joinpath("migrations").iterdir()
         if entry.name.endswith(".sql")
     ]

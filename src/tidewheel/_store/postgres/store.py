@@ -21,6 +21,7 @@ from tidewheel._store.base import check_batch
 from tidewheel._store.hints import Hints
 from tidewheel._store.postgres import admin, schema, upkeep, work
 from tidewheel._store.postgres.connect import ERRORS, check_server, connect, translated
+from tidewheel._store.postgres.joined import Joined
 from tidewheel._store.postgres.options import PostgresOptions
 from tidewheel._store.postgres.session import Session
 from tidewheel._store.postgres.sql import CLOCK
@@ -41,6 +42,7 @@ class PostgresStore:
         self._env = env or Env()
         self._hints = Hints()
         self._sender = uuid.uuid4().hex
+        self._joined = Joined(self.options)
         self._session: Session | None = None
         self._opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
@@ -79,6 +81,7 @@ class PostgresStore:
         if version < schema.newest():
             schema.check_automatic(version, self.options)
             await schema.upgrade(call.connection, self.options)
+        await self._joined.look(call.connection)
 
     async def close(self) -> None:
         """See `LifecycleStore.close`."""
@@ -116,7 +119,7 @@ class PostgresStore:
                 version=version.split()[0],
                 schema=await schema.current(call.connection, self.options),
                 now=now,
-                tx=False,
+                tx=True,
                 listen=ear is not None and not ear.deaf,
                 durability=_durability(fsync, commit),
             )
@@ -138,14 +141,30 @@ class PostgresStore:
             return []
         return await self._run(lambda call: work.enqueue(call, jobs, now), tell=True)
 
+    async def enqueue_in(
+        self, connection: object, jobs: Sequence[NewJob], *, now: int | None = None
+    ) -> builtins.list[Enqueued]:
+        """See `JoiningStore.enqueue_in`."""
+        check_batch(len(jobs))
+        return await self._joined.enqueue(connection, jobs, now)
+
     async def claim(
-        self, wants: Sequence[Want], *, kinds: Sequence[str], worker: str, lease: int, now: int | None = None
+        self,
+        wants: Sequence[Want],
+        *,
+        kinds: Sequence[str],
+        worker: str,
+        lease: int,
+        last_life: bool = True,
+        now: int | None = None,
     ) -> list[Claimed]:
         """See `WorkStore.claim`."""
         check_batch(len(wants))
         if not wants:
             return []
-        return await self._run(lambda call: work.claim(call, wants, kinds=kinds, worker=worker, lease=lease, now=now))
+        return await self._run(
+            lambda call: work.claim(call, wants, kinds=kinds, worker=worker, lease=lease, last_life=last_life, now=now)
+        )
 
     async def beat(
         self, info: WorkerInfo, beats: Sequence[LeaseBeat], *, lease: int, now: int | None = None

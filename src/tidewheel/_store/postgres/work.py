@@ -105,11 +105,18 @@ async def _insert(call: Call, jobs: Sequence[NewJob], now: int | None) -> frozen
 
 
 async def claim(
-    call: Call, wants: Sequence[Want], *, kinds: Sequence[str], worker: str, lease: int, now: int | None
+    call: Call,
+    wants: Sequence[Want],
+    *,
+    kinds: Sequence[str],
+    worker: str,
+    lease: int,
+    last_life: bool,
+    now: int | None,
 ) -> list[Claimed]:
     """See `WorkStore.claim`."""
     queues, slots = [want.queue for want in wants], [max(0, want.slots) for want in wants]
-    found = await call.connection.fetch(call.sql("claim"), now, queues, slots, kinds, worker, lease)
+    found = await call.connection.fetch(call.sql("claim"), now, queues, slots, kinds, worker, lease, last_life)
     return [claimed(row) for row in found]
 
 
@@ -136,7 +143,7 @@ async def _extend(
     for one in beats:  # the last word counts
         progress[one.lease] = one.progress if one.progress is not None else progress.get(one.lease)
     ids, epochs = columns(list(progress), 2)
-    told = _encoder.encode(info).decode()
+    told = None if info.stopped else _encoder.encode(info).decode()
     found = await call.connection.fetch(
         call.sql("beat"), now, info.id, told, lease, ids, epochs, list(progress.values())
     )

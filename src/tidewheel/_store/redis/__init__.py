@@ -1,4 +1,6 @@
-"""The Redis store: one Redis 7 or Valkey 8 server (or newer), shared by workers on any number of machines."""
+"""The Redis store: Redis 7 or Valkey 8 (or newer), alone, with sentinels or as a cluster, shared by workers on any number
+of machines.
+"""
 
 from tidewheel._store.redis.store import RedisStore
 

@@ -7,6 +7,7 @@ import ssl
 from typing import Final
 
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     BusyLoadingError,
     ClusterDownError,
@@ -14,6 +15,7 @@ from redis.exceptions import (
     MasterDownError,
     MovedError,
     NoPermissionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
@@ -23,25 +25,31 @@ from redis.exceptions import (
 )
 
 from tidewheel._model.errors import StoreError, StoreFull, StoreUnavailable
-from tidewheel._store.redis.options import RedisOptions
+from tidewheel._store.redis.options import CLUSTER, SINGLE, RedisOptions
 
 LOST: Final = (ConnectionError, OSError, EOFError)
 """What a connection raises that is gone, when it is not about who we are."""
 FAILURES: Final = (RedisError, OSError, EOFError)
 """Everything that `translated` takes."""
 _NO_TLS: Final = "If the server does not speak TLS, write redis:// instead of rediss://."
-_AWAY: Final = (BusyLoadingError, ClusterDownError, MasterDownError, TryAgainError)
-_AWAY_WORDS: Final = ("LOADING", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "UNKILLABLE")
+_AWAY: Final = (BusyLoadingError, ClusterDownError, MasterDownError, NoScriptError)
+_AWAY_WORDS: Final = ("LOADING", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "UNKILLABLE")
 
 
-def translated(error: BaseException, options: RedisOptions) -> StoreError:
-    """Our error for one of the driver's, with the server and the remedy."""
-    return _who_we_are(error, options) or _how_it_is(error, options) or _what_is_there(error, options)
+def translated(error: BaseException, options: RedisOptions, place: str | None = None) -> StoreError:
+    """Our error for one of the driver's, with the server (`place`: the one of the URL) and the remedy."""
+    where = place or options.place
+    return (
+        _who_we_are(error, options, where)
+        or _where_it_is(error, options, where)
+        or _how_it_is(error, options, where)
+        or _what_is_there(error, options, where)
+    )
 
 
-def _who_we_are(error: BaseException, options: RedisOptions) -> StoreError | None:
+def _who_we_are(error: BaseException, options: RedisOptions, place: str) -> StoreError | None:
     """Credentials, rights, database, encryption."""
-    text, place = str(error), options.place
+    text = str(error)
     if isinstance(error, AuthenticationError) or text.startswith(("WRONGPASS", "NOAUTH", "invalid username-password")):
         user = options.username or "default"
         said = "no password" if options.password is None else "this password"
@@ -55,6 +63,8 @@ def _who_we_are(error: BaseException, options: RedisOptions) -> StoreError | Non
             f"all commands on keys {{{options.namespace}}}:* and channels {{{options.namespace}}}:*, in a rule: "
             f"~{{{options.namespace}}}:* &{{{options.namespace}}}:* +@all -@dangerous +info +config|get"
         )
+    if "SELECT is not allowed" in text:
+        return StoreError(f"{place} is of a cluster, which has only database 0, not {options.db}: leave it out.")
     if "DB index" in text or "invalid DB" in text or text == "Invalid Database":
         return StoreError(f"{place} has no database {options.db} ({text}). Redis has 0 to 15 unless told otherwise.")
     if (failure := _tls_error(error)) is not None:
@@ -68,9 +78,37 @@ def _who_we_are(error: BaseException, options: RedisOptions) -> StoreError | Non
     return None
 
 
-def _how_it_is(error: BaseException, options: RedisOptions) -> StoreError | None:
+def _where_it_is(error: BaseException, options: RedisOptions, place: str) -> StoreError | None:
+    """Servers that hand our keys, or the right to write them, to one another."""
+    text = str(error)
+    if isinstance(error, ReadOnlyError) or text.startswith("READONLY"):
+        remedy = "Point the URL at the primary server." if options.topology == SINGLE else "A new master is waited for."
+        return StoreUnavailable(f"{place} has become a read-only replica. {remedy}")
+    if text.startswith("NOREPLICAS"):
+        return StoreUnavailable(
+            f"{place} takes no writes, for fewer replicas follow it than its min-replicas-to-write asks for. "
+            "Bring them back; the operation may be repeated."
+        )
+    if isinstance(error, MovedError) and options.topology != CLUSTER:
+        return StoreError(
+            f"{place} is a node of a cluster ({text}). Write {options.in_cluster}, more nodes behind commas."
+        )
+    if isinstance(error, MovedError):
+        return StoreUnavailable(
+            f"The nodes of {options.place} do not agree who has the namespace {options.namespace!r} ({text}). "
+            "The operation may be repeated."
+        )
+    if isinstance(error, AskError | TryAgainError):
+        return StoreUnavailable(
+            f"{place} is handing the namespace {options.namespace!r} over to another node, key by key; while it does, "
+            "nothing is read or written. The operation may be repeated."
+        )
+    return None
+
+
+def _how_it_is(error: BaseException, options: RedisOptions, place: str) -> StoreError | None:
     """What may pass: away, busy, full."""
-    text, place = str(error), options.place
+    text = str(error)
     tls = f" {_NO_TLS}" if options.tls else ""
     if isinstance(error, OutOfMemoryError) or text.startswith("OOM"):
         return StoreFull(
@@ -81,8 +119,6 @@ def _how_it_is(error: BaseException, options: RedisOptions) -> StoreError | None
         return StoreFull(
             f"{place} takes no writes because it cannot save its data: {text}. Free some disk space there."
         )
-    if isinstance(error, ReadOnlyError) or text.startswith("READONLY"):
-        return StoreUnavailable(f"{place} has become a read-only replica. Point the URL at the primary server.")
     if isinstance(error, _AWAY) or text.startswith(_AWAY_WORDS):
         return StoreUnavailable(f"{place} cannot answer now: {text}. The operation may be repeated.")
     if isinstance(error, TimeoutError | builtins.TimeoutError):
@@ -97,16 +133,14 @@ def _how_it_is(error: BaseException, options: RedisOptions) -> StoreError | None
     return None
 
 
-def _what_is_there(error: BaseException, options: RedisOptions) -> StoreError:
+def _what_is_there(error: BaseException, options: RedisOptions, place: str) -> StoreError:
     """Data that is not ours, a server that is another one."""
-    text, place = str(error), options.place
+    text = str(error)
     if "WRONGTYPE" in text:
         return StoreError(
             f"A key {{{options.namespace}}}:* at {place} was replaced by something of another program ({text}). "
             "Use a namespace of your own: ?namespace=NAME."
         )
-    if isinstance(error, MovedError) or "CROSSSLOT" in text:
-        return StoreError(f"{place} is part of a cluster ({text}), which this version does not support.")
     if isinstance(error, ResponseError) and "unknown command" in text:
         return StoreError(f"{place} lacks a command ({text}). Tidewheel needs Redis 7 or Valkey 8, or newer.")
     return StoreError(f"{place} refused an operation: {text or type(error).__name__}")

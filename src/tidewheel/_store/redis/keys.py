@@ -1,7 +1,10 @@
 """The layout in Redis: every key, and who reads it.
 
 All keys begin with `{namespace}:`. The braces are a hash tag: in a cluster the whole namespace lies in one slot, so
-that one script is one atom; to spread load, use several namespaces.
+that one script is one atom; to spread load, use several namespaces. Scripts are told `meta` as KEYS[1] and make the other
+names from it, in the same slot, which a cluster allows. What it does not allow is a key that has gone to another node
+already, or is not there, while the slot is on its way: such a script would break off in the middle. So in a cluster all
+scripts name as KEYS[2] a key that is never made, `gate`: the server refuses them before they begin (TRYAGAIN or ASK).
 
 | key                     | type   | what is in it |
 |-------------------------|--------|---------------|
@@ -17,6 +20,8 @@ that one script is one atom; to spread load, use several namespaces.
 |                         |        | members' text is the order: priority (4 digits), 0 for lifo else 1, run_at (19), seq (16), |
 |                         |        | the latter two as what is left to 2^53 for lifo; then the id |
 | `kinds:QUEUE`           | set    | the kinds of the queue whose line is not empty: a claim merges those it wants |
+| `suspect:N:QUEUE:KIND`, | zset,  | the same for jobs on their last life: a claim takes one of them at most |
+| `suspects:QUEUE`        | set    | |
 | `due`                   | zset   | seq (16 digits), s(cheduled) or r(etryable), id; by run_at |
 | `leases`                | zset   | ids of the running jobs by end of lease |
 | `ended:cN:QUEUE:KIND`   | zset   | seq (16 digits), id; of completed jobs (`f` instead of `c`: of the others), by finished_at |
@@ -28,6 +33,7 @@ that one script is one atom; to spread load, use several namespaces.
 | `queues`                | hash   | queue: 1 when paused, 0 when not; the stored settings |
 | `workers`, `seen`       | hash,  | worker id: JSON of `WorkerInfo`; worker ids by last beat |
 |                         | zset   | |
+| `gate`                  | -      | nothing, ever: see above |
 | `hint:KIND`             | channel| an empty message; KIND is the text of a `Wakeup` |
 
 The head is all that scripts look at, as msgpack values one behind the other. `s` never changes: seq, queue, kind,

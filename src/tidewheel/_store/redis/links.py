@@ -1,58 +1,41 @@
-"""Connections to one server, for one event loop: a few that ask, each one question at a time.
-
-The driver's own pool does more than we need at every call; what is used of the driver is its `Connection`.
-"""
+"""Connections to the server that has our keys, for one event loop: a few that ask, each one question at a time."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
-from redis.asyncio.connection import Connection, SSLConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, ResponseError
+from redis.asyncio.connection import Connection
+from redis.exceptions import ClusterDownError, MovedError, NoScriptError, ReadOnlyError, ResponseError
+from redis.exceptions import TimeoutError as LateError
 
-from tidewheel._model.errors import StoreError
+from tidewheel._model.errors import StoreError, StoreUnavailable
+from tidewheel._store.redis.address import Address
+from tidewheel._store.redis.cluster import ClusterRoute
+from tidewheel._store.redis.connect import new_link
 from tidewheel._store.redis.errors import FAILURES, LOST, translated
 from tidewheel._store.redis.keys import key
-from tidewheel._store.redis.options import RedisOptions
+from tidewheel._store.redis.options import CLUSTER, SENTINEL, RedisOptions
+from tidewheel._store.redis.route import Route
 from tidewheel._store.redis.scripts import Script, script
+from tidewheel._store.redis.sentinel import SentinelRoute
 
+Words = tuple[str | bytes | int, ...]
+
+_WAYS: Final = 6
+"""So often one call looks for the server anew: a slot that moves while it is looked for is followed, a circle is left."""
+_ASTRAY: Final = (ReadOnlyError, MovedError, ClusterDownError, LateError, *LOST)
+"""What may mean that another server has our keys now."""
+_READS: Final = frozenset({"get", "history", "now", "queues", "scan", "workers"})
 _encode: Final = msgspec.msgpack.Encoder().encode
-_VERIFY: Final = {"full": ssl.CERT_REQUIRED, "certificate": ssl.CERT_REQUIRED, "none": ssl.CERT_NONE}
 
 
-def new_link(options: RedisOptions) -> Connection:
-    """A connection that is not open yet. It never retries by itself: that is decided here and in the engine."""
-    values: dict[str, Any] = {
-        "host": options.host,
-        "port": options.port,
-        "db": options.db,
-        "username": options.username,
-        "password": options.password,
-        "socket_timeout": options.timeout / 1_000_000,
-        "socket_connect_timeout": options.connect_timeout / 1_000_000,
-        "socket_keepalive": True,
-        "socket_read_size": 1 << 18,
-        "client_name": "tidewheel",
-        "driver_info": None,
-        "protocol": 2,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    if not options.tls:
-        return Connection(**values)
-    return SSLConnection(
-        **values,
-        ssl_cert_reqs=_VERIFY[options.tls_verify],
-        ssl_check_hostname=options.tls_verify == "full",
-        ssl_ca_certs=options.tls_ca,
-        ssl_certfile=options.tls_cert,
-        ssl_keyfile=options.tls_key,
-    )
+def route_to(options: RedisOptions) -> Route:
+    """The way for a URL."""
+    kinds: dict[str, type[Route]] = {SENTINEL: SentinelRoute, CLUSTER: ClusterRoute}
+    return kinds.get(options.topology, Route)(options)
 
 
 class Links:
@@ -61,10 +44,20 @@ class Links:
     def __init__(self, options: RedisOptions) -> None:
         self.options = options
         self.loop = asyncio.get_running_loop()
-        self._meta = key(options.namespace, "meta")
+        self._route = route_to(options)
+        self._at: Address | None = None
+        """Where the idle connections lead."""
+        names = ["meta", "gate"] if options.topology == CLUSTER else ["meta"]  # why `gate`: see keys.py
+        self._keys: Words = (len(names), *(key(options.namespace, name) for name in names))
         self._room = asyncio.Semaphore(options.connections)
         self._idle: list[Connection] = []
+        self._watch: asyncio.Task[None] | None = None
         self._closed = False
+
+    @property
+    def place(self) -> str:
+        """The server in use, for messages."""
+        return self.options.place if self._at is None else self.options.at(self._at)
 
     async def run(self, name: str, *ask: Any) -> Any:
         """Call the script `name` with the question `ask`; gives its answer as the server sent it.
@@ -74,14 +67,16 @@ class Links:
         """
         wanted = script(name)
         question = _encode(ask)
+        words: Words = ("EVALSHA", wanted.digest, *self._keys, question)
+        copies = 0 if name in _READS else self.options.wait_replicas
         try:
             try:
-                return await self._call("EVALSHA", wanted.digest, "1", self._meta, question)
+                return await self._call(words, copies)
             except NoScriptError:  # a new server, or one that was told to forget its scripts
                 await self._load(wanted)
-                return await self._call("EVALSHA", wanted.digest, "1", self._meta, question)
+                return await self._call(words, copies)
         except FAILURES as error:
-            raise translated(error, self.options) from error
+            raise translated(error, self.options, self.place) from error
 
     async def call(self, *words: str | bytes | int) -> Any:
         """Send a plain command; gives its answer as the server sent it.
@@ -90,46 +85,107 @@ class Links:
             StoreError: any of them; see `errors.py`.
         """
         try:
-            return await self._call(*words)
+            return await self._call(words)
         except FAILURES as error:
-            raise translated(error, self.options) from error
+            raise translated(error, self.options, self.place) from error
 
     async def _load(self, wanted: Script) -> None:
-        digest = await self._call("SCRIPT", "LOAD", wanted.text)
+        digest = await self._call(("SCRIPT", "LOAD", wanted.text))
         if digest != wanted.digest.encode():
-            raise StoreError(f"{self.options.place} loaded another script than it was sent: {digest!r}.")
+            raise StoreError(f"{self.place} loaded another script than it was sent: {digest!r}.")
 
-    async def _call(self, *words: str | bytes | int) -> Any:
+    async def _call(self, words: Words, copies: int = 0) -> Any:
+        """Ask the server that has our keys. Every operation may be repeated, so one whose answer was lost is."""
         async with self._room:
-            if self._closed:
-                raise StoreError("The store is closed. Open it first.")
-            if self._idle:
-                with suppress(*LOST):
-                    return await self._ask(self._idle.pop(), words)
-                # The server went away while the connection rested, or just now. Every operation may be repeated.
-                await self._let_go()
-            link = new_link(self.options)
-            await link.connect()  # type: ignore[no-untyped-call]
-            return await self._ask(link, words)
+            at: Address | None = None
+            ways = 0
+            while True:
+                ways += 1
+                if self._closed:
+                    raise StoreError("The store is closed. Open it first.")
+                rested = bool(self._idle)
+                if rested:
+                    at = self._at
+                at = at or await self._route.find()
+                try:
+                    link = self._idle.pop() if rested else await self._new(at)
+                    return await self._ask(link, words, copies)
+                except _ASTRAY as error:
+                    at = await self._elsewhere(error, at, rested=rested)
+                    if at is None or ways == _WAYS:
+                        raise
 
-    async def _ask(self, link: Connection, words: tuple[str | bytes | int, ...]) -> Any:
+    async def _elsewhere(self, error: Exception, at: Address, *, rested: bool) -> Address | None:
+        """Where to ask instead of `at`, or None where nobody knows better."""
+        if self._at == at:
+            await self._let_go()
+        self._route.astray(error, at)
+        if isinstance(error, LateError):
+            return None  # the time of this call is over; the next one looks
+        there = await self._route.find()
+        if there != at:
+            return there
+        return at if rested and isinstance(error, LOST) else None  # it went away while the connection rested
+
+    async def _new(self, at: Address) -> Connection:
+        await self._turn_to(at)
+        if self._watch is None:
+            self._watch = asyncio.create_task(
+                self._route.watch(self._look_again), name="tidewheel redis follows the master"
+            )
+        link = new_link(self.options, at)
+        await link.connect()  # type: ignore[no-untyped-call]
+        return link
+
+    async def _look_again(self) -> None:
+        await self._turn_to(await self._route.find())
+
+    async def _turn_to(self, at: Address) -> None:
+        if self._at != at:
+            self._at = at
+            await self._let_go()
+
+    async def _ask(self, link: Connection, words: Words, copies: int) -> Any:
+        """Ask, and wait until so many replicas have what was written, too."""
         try:
-            await link.send_command(*words)
-            answer = await link.read_response()
-        except ResponseError:
-            self._idle.append(link)
-            raise
+            if copies:
+                patience = self.options.timeout // 2000  # in ms: its end must be heard before the call's own
+                await link.send_packed_command(link.pack_commands([words, ("WAIT", copies, patience)]))
+            else:
+                await link.send_command(*words)
+            answer = await self._read(link)
+            reached = await self._read(link) if copies else 0
         except BaseException:  # also when cancelled: the answer would be taken for that of the next question
             await link.disconnect(nowait=True)
             raise
-        self._idle.append(link)
+        if (link.host, link.port) == self._at and not self._closed:
+            self._idle.append(link)
+        else:  # the others found another server meanwhile
+            await link.disconnect(nowait=True)
+        for one in (answer, reached):
+            if isinstance(one, ResponseError):
+                raise one
+        if reached < copies:
+            raise StoreUnavailable(
+                f"{self.place} has it, but only {reached} of {copies} replicas (?wait_replicas={copies}) had it in time. "
+                "Are they running and following? The operation may be repeated."
+            )
         return answer
+
+    async def _read(self, link: Connection) -> Any:
+        """The next answer; a refusal is one, too."""
+        try:
+            return await link.read_response()
+        except ResponseError as refusal:
+            return refusal
 
     async def close(self) -> None:
         """Wait for the calls under way, then close all connections."""
         for _ in range(self.options.connections):
             await self._room.acquire()  # in turn: behind whoever called before
         self._closed = True
+        if self._watch is not None:
+            self._watch.cancel()
         await self._let_go()
         for _ in range(self.options.connections):
             self._room.release()

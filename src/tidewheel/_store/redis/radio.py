@@ -1,6 +1,7 @@
 """Wake-ups by publish and subscribe, over one connection of its own that comes back by itself.
 
-What is published while it is away is lost; so after each return everybody is told to look.
+What is published while it is away is lost; so after each return everybody is told to look. The nodes of a cluster tell
+one another what is published, and masters tell their replicas: a connection hears all wherever the keys have gone since.
 """
 
 from __future__ import annotations
@@ -11,20 +12,19 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from redis.asyncio.connection import Connection
-from redis.exceptions import ConnectionError as LinkError
 
 from tidewheel._model.errors import StoreError
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.hints import Hints, Listener
+from tidewheel._store.redis.address import Address
+from tidewheel._store.redis.connect import messages, new_link
 from tidewheel._store.redis.errors import FAILURES, translated
 from tidewheel._store.redis.keys import key
-from tidewheel._store.redis.links import new_link
+from tidewheel._store.redis.links import route_to
 from tidewheel._store.redis.options import RedisOptions
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
-_QUIET: Final = 15.0
-"""Seconds without a message after which the server is asked whether it is still there."""
 
 
 class Radio:
@@ -32,6 +32,7 @@ class Radio:
 
     def __init__(self, options: RedisOptions) -> None:
         self._options = options
+        self._route = route_to(options)
         self._hints = Hints()
         self._channels = {key(options.namespace, f"hint:{kind}").encode(): kind for kind in Wakeup}
         self._listeners = 0
@@ -40,6 +41,7 @@ class Radio:
         """What the server has confirmed to send."""
         self._failure: StoreError | None = None
         self._news = asyncio.Condition()
+        self._at: Address | None = None
         self._link: Connection | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -85,38 +87,54 @@ class Radio:
             raise self._failure
 
     async def _run(self) -> None:
+        watch = asyncio.create_task(self._route.watch(self._look_again), name="tidewheel redis hints follow the master")
+        try:
+            await self._listen()
+        finally:
+            watch.cancel()
+
+    async def _listen(self) -> None:
         pause, back = _FIRST_PAUSE, False
         while True:
-            link = new_link(self._options)
             try:
-                await link.connect()  # type: ignore[no-untyped-call]
-                await self._subscribe(link, self._wanted)
-                self._link = link
-                pause = _FIRST_PAUSE
-                await self._receive(link, back=back)
-            except FAILURES as error:
-                await self._tell(translated(error, self._options))
-            finally:
-                self._link = None
-                self._tuned.clear()
-                with suppress(*FAILURES):
-                    await link.disconnect(nowait=True)
+                self._at = await self._route.find()
+                if await self._listen_once(self._at, back=back):
+                    pause = _FIRST_PAUSE
+            except StoreError as error:  # nobody knows the way
+                await self._tell(error)
             back = True
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _look_again(self) -> None:
+        """Listen to another server when the keys have moved: `_listen` finds it as soon as this one is silent."""
+        if self._link is not None and await self._route.find() != self._at:
+            await self._link.disconnect(nowait=True)
+
+    async def _listen_once(self, at: Address, *, back: bool) -> bool:
+        """Listen until the connection breaks; gives whether there was one."""
+        link = new_link(self._options, at)
+        try:
+            await link.connect()  # type: ignore[no-untyped-call]
+            await self._subscribe(link, self._wanted)
+            self._link = link
+            await self._receive(link, back=back)
+        except FAILURES as error:
+            self._route.astray(error, at)
+            await self._tell(translated(error, self._options, self._options.at(at)))
+            return self._link is not None
+        finally:
+            self._link = None
+            self._tuned.clear()
+            with suppress(*FAILURES):
+                await link.disconnect(nowait=True)
 
     async def _subscribe(self, link: Connection, kinds: set[Wakeup] | frozenset[Wakeup]) -> None:
         channels = [channel for channel, kind in self._channels.items() if kind in kinds]
         await link.send_command("SUBSCRIBE", *channels)
 
     async def _receive(self, link: Connection, *, back: bool) -> None:
-        while True:
-            message = await link.read_response(timeout=_QUIET)
-            if message is None:
-                await link.send_command("PING")
-                message = await link.read_response(timeout=self._options.timeout / 1_000_000)
-                if message is None:
-                    raise LinkError("it does not answer any more")
+        async for message in messages(link, self._options.timeout / 1_000_000):
             kind = self._channels.get(message[1])
             if kind is None:
                 continue

@@ -100,6 +100,7 @@ def claimed(id: bytes, fixed: bytes, varying: bytes, args: bytes, extras: bytes 
         return Claimed(
             id.decode(), known.epoch, known.kind, known.queue, args.decode(), known.attempt, known.max_attempts,
             known.crashes, known.enqueued_at, int(known.started_at), tags, meta, options,
+            known.max_crashes,
         )  # fmt: skip
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return Lease(id.decode(), known.epoch)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tidewheel._model.errors import SchemaMismatch, StoreError
+from tidewheel._model.errors import SchemaMismatch, StoreError, StoreUnavailable
 from tidewheel._store.redis.keys import SCHEMA, TYPES, key
 from tidewheel._store.redis.links import Links
-from tidewheel._store.redis.options import RedisOptions
+from tidewheel._store.redis.options import CLUSTER, SINGLE, RedisOptions
 
 _NEEDED: Final = {"redis": 7, "valkey": 8}
 
@@ -35,9 +35,15 @@ class Server:
         """Refuse a server on which jobs would get lost.
 
         Raises:
-            StoreError: too old, a replica, part of a cluster, or one that evicts keys.
+            StoreError: too old, a replica, a sentinel, a node of a cluster that the URL does not speak of, or one that
+                evicts keys.
+            StoreUnavailable: a failover is under way.
         """
         place, name = options.place, self.name.capitalize()
+        if self.facts.get("redis_mode") == "sentinel":
+            raise StoreError(
+                f"{place} is a sentinel. Write redis+sentinel://{options.addresses[0]}/NAME-OF-THE-MASTER."
+            )
         if int(self.version.partition(".")[0]) < _NEEDED[self.name]:
             raise StoreError(
                 f"{place} is {name} {self.version}; Tidewheel needs Redis 7 or Valkey 8, or newer. Upgrade the server."
@@ -46,13 +52,11 @@ class Server:
             raise StoreError(
                 f"{place} is a 32-bit build, whose scripts count too short for times. Use a 64-bit server."
             )
-        if self.facts.get("redis_mode") == "cluster" or self.facts.get("cluster_enabled") == "1":
-            raise StoreError(f"{place} is part of a cluster, which this version does not support. Use a single server.")
+        in_cluster = self.facts.get("redis_mode") == "cluster" or self.facts.get("cluster_enabled") == "1"
+        if in_cluster and options.topology != CLUSTER:
+            raise StoreError(f"{place} is a node of a cluster. Write {options.in_cluster}, more nodes behind commas.")
         if self.facts.get("role") in {"slave", "replica"}:
-            primary = f"{self.facts.get('master_host', '?')}:{self.facts.get('master_port', '?')}"
-            raise StoreError(
-                f"{place} is a replica of {primary} and cannot be written. Point the URL at the primary server."
-            )
+            self._refuse_replica(options)
         policy = self.facts.get("maxmemory_policy", "noeviction")
         if policy != "noeviction" and options.eviction != "allow":
             raise StoreError(
@@ -61,11 +65,45 @@ class Server:
                 "of its own for jobs. To take the risk add ?eviction=allow to the store URL."
             )
 
+    def _refuse_replica(self, options: RedisOptions) -> None:
+        place = options.place
+        primary = f"{self.facts.get('master_host', '?')}:{self.facts.get('master_port', '?')}"
+        if options.topology == SINGLE:
+            raise StoreError(
+                f"{place} is a replica of {primary} and cannot be written. Point the URL at the primary server."
+            )
+        raise StoreUnavailable(
+            f"The server that {place} names is a replica of {primary} now: a failover is under way. Try again."
+        )
+
+    async def _failover(self, links: Links) -> str:
+        """What a failover may lose; "" where there is none."""
+        replicas = int(self.facts.get("connected_slaves", "0"))
+        if not replicas:
+            alone = " No replica follows it: there is nobody to take over when it is gone."
+            return "" if links.options.topology == SINGLE else alone
+        if waits := links.options.wait_replicas:
+            return (
+                f" What was answered is on {waits} of {replicas} {_replicas(replicas)}, too (wait_replicas={waits}): a failover "
+                f"to {'it' if replicas == waits == 1 else 'one of those'} loses nothing."
+            )
+        least = await _setting(links, "min-replicas-to-write")
+        lag = await _setting(links, "min-replicas-max-lag")
+        cut_off = (
+            "A master that is cut off from its replicas goes on answering until somebody stops it, and all of that is "
+            "lost: set min-replicas-to-write 1 and min-replicas-max-lag 10."
+            if least in {"", "0", "?"}
+            else f"A master that is cut off from its replicas takes no more writes after {lag} s (min-replicas-to-write {least})."
+        )
+        return (
+            " A failover loses what the replicas had not received yet, mostly the last milliseconds: jobs just enqueued are "
+            "gone, and what was just claimed or has just ended runs again, perhaps beside its first run and with the same "
+            f"fence. Remedy: ?wait_replicas=1. {cut_off}"
+        )
+
     async def durability(self, links: Links) -> str:
-        """One sentence on what a crash or a failover may lose."""
-        failover = " After a failover, what the replica had not received yet is lost, too."
-        if self.facts.get("connected_slaves", "0") == "0":
-            failover = ""
+        """A few sentences on what a crash or a failover may lose."""
+        failover = await self._failover(links)
         if self.facts.get("aof_enabled") == "1":
             sync = await _setting(links, "appendfsync")
             crash = {
@@ -137,6 +175,10 @@ def check_automatic(schema: int, options: RedisOptions) -> None:
             f"The namespace {options.namespace!r} at {options.place} has schema {schema}, this version needs {SCHEMA}. "
             "Run `tidewheel migrate`, or leave out ?migrate=manual."
         )
+
+
+def _replicas(number: int) -> str:
+    return "replica" if number == 1 else "replicas"
 
 
 def _text(value: Any) -> str:

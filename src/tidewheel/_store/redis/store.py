@@ -129,12 +129,19 @@ class RedisStore:
         return work.enqueued([job.id for job in jobs], answer)
 
     async def claim(
-        self, wants: Sequence[Want], *, kinds: Sequence[str], worker: str, lease: int, now: int | None = None
+        self,
+        wants: Sequence[Want],
+        *,
+        kinds: Sequence[str],
+        worker: str,
+        lease: int,
+        last_life: bool = True,
+        now: int | None = None,
     ) -> list[Claimed]:
         """See `WorkStore.claim`."""
         check_batch(len(wants))
         asked = [(want.queue, want.slots) for want in wants]
-        found = await self._links.run("claim", now, asked, list(kinds), worker, lease)
+        found = await self._links.run("claim", now, asked, list(kinds), worker, lease, last_life)
         claimed, broken = builtins.list[Claimed](), builtins.list[Lease]()
         values = iter(found)
         for row in zip(values, values, values, values, values, strict=True):
@@ -153,7 +160,8 @@ class RedisStore:
         """See `WorkStore.beat`."""
         check_batch(len(beats))
         said = [(*beat.lease, beat.progress, rows.said(beat.logs) if beat.logs else None) for beat in beats]
-        letters = await self._links.run("beat", now, info.id, _json.encode(info).decode(), lease, said)
+        told = None if info.stopped else _json.encode(info).decode()
+        letters = await self._links.run("beat", now, info.id, told, lease, said)
         return [_BEATS[letter] for letter in letters.decode()]
 
     async def settle(self, settlements: Sequence[Settlement], *, now: int | None = None) -> list[Accepted]:

@@ -1,22 +1,22 @@
-"""The schema's history: numbered migrations with checksums, applied under the write lock."""
+"""The schema's history in a file: migrations are applied under the write lock. `_store/ledger.py` judges."""
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from typing import Final
 
-from tidewheel._model.errors import SchemaMismatch
+from tidewheel._store.ledger import Ledger
 from tidewheel._store.sqlite.options import SqliteOptions
 from tidewheel._store.sqlite.sql import migrations
 
-_LEDGER: Final = """CREATE TABLE IF NOT EXISTS tidewheel_migrations (
+_NAME: Final = "tidewheel_migrations"
+_LEDGER: Final = f"""CREATE TABLE IF NOT EXISTS {_NAME} (
     version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT"""
 
 
 def newest() -> int:
     """The schema version this code is written for."""
-    return migrations()[-1][0]
+    return migrations()[-1].number
 
 
 def current(connection: sqlite3.Connection, options: SqliteOptions) -> int:
@@ -25,77 +25,43 @@ def current(connection: sqlite3.Connection, options: SqliteOptions) -> int:
     Raises:
         SchemaMismatch: tables of our names that we did not make, a newer schema, or a changed migration.
     """
+    ledger = _ledger(options)
     tables = {
         row[0]
         for row in connection.execute("SELECT name FROM sqlite_schema WHERE name LIKE 'tidewheel\\_%' ESCAPE '\\'")
     }
-    if "tidewheel_migrations" not in tables:
-        if tables:
-            raise SchemaMismatch(
-                f"{options.path} has tables named {', '.join(sorted(tables)[:3])} that Tidewheel did not make. "
-                "Use another file, or rename them."
-            )
+    if _NAME not in tables:
+        ledger.check_foreign(tables)
         return 0
-    columns = {row[1] for row in connection.execute("PRAGMA table_info(tidewheel_migrations)")}
+    columns = {row[1] for row in connection.execute(f"PRAGMA table_info({_NAME})")}
     if not columns >= {"version", "name", "checksum"}:
-        raise SchemaMismatch(
-            f"The table tidewheel_migrations of {options.path} is not Tidewheel's (its columns are "
-            f"{', '.join(sorted(columns))}). Use another file, or rename it."
-        )
-    applied = {
-        row[0]: row[1:] for row in connection.execute("SELECT version, name, checksum FROM tidewheel_migrations")
-    }
-    version = max(applied, default=0)
-    if not version and len(tables) > 1:
-        raise SchemaMismatch(
-            f"{options.path} has tables named {', '.join(sorted(tables)[:3])}, and no record of Tidewheel making them. "
-            "Use another file, or rename them."
-        )
-    if version > newest():
-        raise SchemaMismatch(
-            f"{options.path} has schema {version}, this version of Tidewheel knows {newest()}. "
-            "Upgrade Tidewheel on this machine; nothing was touched."
-        )
-    for number, name, text in migrations():
-        if number in applied and applied[number][1] != checksum(text):
-            raise SchemaMismatch(
-                f"Migration {name} was applied to {options.path} with another text than the one of this version. "
-                "The file was made by a changed build of Tidewheel; use that build, or a new file."
-            )
-    return version
+        raise ledger.foreign_ledger(_NAME, columns)
+    applied = dict(connection.execute(f"SELECT version, checksum FROM {_NAME}").fetchall())
+    return ledger.version(applied, tables - {_NAME})
 
 
 def check_automatic(version: int, options: SqliteOptions) -> None:
-    """Refuse to migrate on opening where the URL says not to; a new file is always set up.
-
-    Raises:
-        SchemaMismatch: the schema is older and `migrate=manual`.
-    """
-    if version and options.migrate == "manual":
-        raise SchemaMismatch(
-            f"{options.path} has schema {version}, this version needs {newest()}. Run "
-            f"`tidewheel migrate --store sqlite:///{options.path}`, or leave out ?migrate=manual."
-        )
-
-
-def checksum(text: str) -> str:
-    """What the ledger remembers of a migration's text."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    """See `Ledger.check_automatic`."""
+    _ledger(options).check_automatic(version, options.migrate)
 
 
 def upgrade(connection: sqlite3.Connection, options: SqliteOptions, now: int) -> tuple[int, int]:
     """Apply what is missing, inside the transaction of the caller; gives the version before and after."""
     before = current(connection, options)
-    if before < newest():
+    missing = _ledger(options).missing(before)
+    if missing:
         connection.execute(_LEDGER)
-        for number, name, text in migrations():
-            if number > before:
-                for part in _parts(text):
-                    connection.execute(part)
-                connection.execute(
-                    "INSERT INTO tidewheel_migrations VALUES (?, ?, ?, ?)", (number, name, checksum(text), now)
-                )
-    return before, newest()
+    for migration in missing:
+        for part in _parts(migration.text):
+            connection.execute(part)
+        row = (migration.number, migration.name, migration.checksum, now)
+        connection.execute(f"INSERT INTO {_NAME} VALUES (?, ?, ?, ?)", row)
+    return before, max(before, newest())
+
+
+def _ledger(options: SqliteOptions) -> Ledger:
+    remedy = f"tidewheel migrate --store sqlite:///{options.path}"
+    return Ledger(str(options.path), "another file", remedy, migrations())
 
 
 def _parts(text: str) -> list[str]:

@@ -10,6 +10,8 @@ from importlib.resources import files
 from itertools import count
 from typing import Final
 
+from tidewheel._store.ledger import Migration
+
 _HERE: Final = files("tidewheel._store.sqlite")
 
 
@@ -33,10 +35,10 @@ def rows_statement(name: str, same: tuple[bool, ...], rows: int) -> str:
 
 
 @cache
-def migrations() -> tuple[tuple[int, str, str], ...]:
-    """(number, file name, text) of every migration, in order."""
+def migrations() -> tuple[Migration, ...]:
+    """Every migration, in order."""
     found = [
-        (int(entry.name[:3]), entry.name, entry.read_text(encoding="utf-8"))
+        Migration(int(entry.name[:3]), entry.name, entry.read_text(encoding="utf-8"))
         for entry in _HERE.joinpath("migrations").iterdir()
         if entry.name.endswith(".sql")
     ]

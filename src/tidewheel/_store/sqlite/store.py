@@ -20,7 +20,7 @@ from tidewheel._model.retention import RetentionRule
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
 from tidewheel._store.base import check_batch
 from tidewheel._store.hints import Hints, Listener
-from tidewheel._store.sqlite import admin, schema, upkeep, work
+from tidewheel._store.sqlite import admin, joined, schema, upkeep, work
 from tidewheel._store.sqlite.bells import Bell, Ringer, pipes_work
 from tidewheel._store.sqlite.connect import connect, hold, let_go, patiently, translated
 from tidewheel._store.sqlite.options import SqliteOptions
@@ -116,7 +116,7 @@ class SqliteStore:
             version=sqlite3.sqlite_version,
             schema=version,
             now=self._env.clock(),
-            tx=False,
+            tx=True,
             listen=self._ringer is not None,
             durability=_DURABILITY[self.options.durability],
         )
@@ -132,13 +132,31 @@ class SqliteStore:
         check_batch(len(jobs))
         return await self._writer.call(lambda tx: work.enqueue(tx, jobs, self._now(now))) if jobs else []
 
+    async def enqueue_in(
+        self, connection: object, jobs: Sequence[NewJob], *, now: int | None = None
+    ) -> builtins.list[Enqueued]:
+        """See `JoiningStore.enqueue_in`."""
+        check_batch(len(jobs))
+        return await joined.enqueue(self.options, connection, jobs, self._now(now))
+
     async def claim(
-        self, wants: Sequence[Want], *, kinds: Sequence[str], worker: str, lease: int, now: int | None = None
+        self,
+        wants: Sequence[Want],
+        *,
+        kinds: Sequence[str],
+        worker: str,
+        lease: int,
+        last_life: bool = True,
+        now: int | None = None,
     ) -> list[Claimed]:
         """See `WorkStore.claim`."""
-        return await self._writer.call(
-            lambda tx: work.claim(tx, wants, kinds=kinds, worker=worker, lease=lease, now=self._now(now))
-        )
+
+        def run(tx: Transaction) -> list[Claimed]:
+            return work.claim(
+                tx, wants, kinds=kinds, worker=worker, lease=lease, last_life=last_life, now=self._now(now)
+            )
+
+        return await self._writer.call(run)
 
     async def beat(
         self, info: WorkerInfo, beats: Sequence[LeaseBeat], *, lease: int, now: int | None = None

@@ -70,23 +70,42 @@ def _holder(tx: Transaction, job: NewJob) -> Enqueued:
 
 
 def claim(
-    tx: Transaction, wants: Sequence[Want], *, kinds: Sequence[str], worker: str, lease: int, now: int
+    tx: Transaction,
+    wants: Sequence[Want],
+    *,
+    kinds: Sequence[str],
+    worker: str,
+    lease: int,
+    last_life: bool,
+    now: int,
 ) -> list[Claimed]:
     """See `WorkStore.claim`."""
-    connection, known = tx.connection, text(kinds)
+    known = text(kinds)
     claimed: list[Claimed] = []
     for want in wants:
-        parameters = (want.queue, known, want.queue, want.slots)
-        picked = connection.execute(statement("claim_pick"), parameters).fetchone()[0]
-        if picked == "[]":
-            continue
-        connection.execute(statement("claim_mark"), (now, now + lease, worker, picked))
-        try:
-            found = connection.execute(statement("claim_read"), (now, picked)).fetchone()[0]
-            claimed += _claimed.decode(found)
-        except Exception:  # noqa: BLE001 -- whatever a damaged row makes of itself, its neighbours must run
-            claimed += _claim_each(tx, picked, now)
+        slots = want.slots
+        if last_life and slots > 0:
+            suspect = _pick(tx, (want.queue, True, known, 1))
+            if suspect != "[]":
+                claimed += _lend(tx, suspect, worker, lease, now)
+                slots, last_life = slots - 1, False
+        picked = _pick(tx, (want.queue, False, known, slots)) if slots > 0 else "[]"
+        if picked != "[]":
+            claimed += _lend(tx, picked, worker, lease, now)
     return claimed
+
+
+def _pick(tx: Transaction, parameters: tuple[str, bool, str, int]) -> str:
+    picked: str = tx.connection.execute(statement("claim_pick"), parameters).fetchone()[0]
+    return picked
+
+
+def _lend(tx: Transaction, picked: str, worker: str, lease: int, now: int) -> list[Claimed]:
+    tx.connection.execute(statement("claim_mark"), (now, now + lease, worker, picked))
+    try:
+        return _claimed.decode(tx.connection.execute(statement("claim_read"), (now, picked)).fetchone()[0])
+    except Exception:  # noqa: BLE001 -- whatever a damaged row makes of itself, its neighbours must run
+        return _claim_each(tx, picked, now)
 
 
 def _claim_each(tx: Transaction, picked: str, now: int) -> list[Claimed]:
@@ -108,7 +127,10 @@ def _claim_each(tx: Transaction, picked: str, now: int) -> list[Claimed]:
 
 def beat(tx: Transaction, info: WorkerInfo, beats: Sequence[LeaseBeat], lease: int, now: int) -> list[BeatAnswer]:
     """See `WorkStore.beat`."""
-    tx.connection.execute(statement("worker_seen"), (info.id, text(info), now))
+    if info.stopped:
+        tx.connection.execute(statement("worker_gone"), (info.id,))
+    else:
+        tx.connection.execute(statement("worker_seen"), (info.id, text(info), now))
     if not beats:
         return []
     leases = text([(beat.lease.job_id, beat.lease.epoch, beat.progress) for beat in beats])

@@ -19,8 +19,8 @@ its own, runs the same tests. Nothing sleeps.
 import pytest
 
 _MODULES = (
-    *("kit", "alter", "beat", "claim", "dead", "enqueue", "history", "lifecycle", "listing", "moves", "queues"),
-    *("rescue", "retention", "settle", "settle_stale", "sweep", "wakeups"),
+    *("kit", "alter", "beat", "claim", "dead", "enqueue", "history", "last_life", "lifecycle", "listing", "moves"),
+    *("queues", "rescue", "retention", "settle", "settle_stale", "sweep", "wakeups"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
 
@@ -30,6 +30,7 @@ from tidewheel.testing.conformance.claim import TestClaim
 from tidewheel.testing.conformance.dead import TestDeadLetters
 from tidewheel.testing.conformance.enqueue import TestEnqueue
 from tidewheel.testing.conformance.history import TestHistory
+from tidewheel.testing.conformance.last_life import TestLastLife
 from tidewheel.testing.conformance.lifecycle import TestLifecycle
 from tidewheel.testing.conformance.listing import TestList
 from tidewheel.testing.conformance.moves import TestMoves
@@ -48,6 +49,7 @@ __all__ = [
     "TestDeadLetters",
     "TestEnqueue",
     "TestHistory",
+    "TestLastLife",
     "TestLifecycle",
     "TestList",
     "TestMoves",

@@ -77,6 +77,24 @@ class TestBeat(Suite):
     async def test_the_lease_of_no_job_is_lost(self, kit: Kit) -> None:
         assert await kit.beat(Lease("nobody", 1)) == [BeatAnswer.LOST]
 
+    async def test_a_worker_that_says_goodbye_is_forgotten_at_once(self, kit: Kit) -> None:
+        for worker in ("w1", "w2"):
+            await kit.store.beat(worker_info(worker), [], lease=LEASE, now=kit.clock())
+        goodbye = replace(worker_info("w1"), stopped=True)
+        assert await kit.store.beat(goodbye, [], lease=LEASE, now=kit.clock()) == []
+        assert [row.info.id for row in await kit.store.workers()] == ["w2"]
+        assert await kit.store.beat(goodbye, [], lease=LEASE, now=kit.clock()) == []
+        assert [row.info.id for row in await kit.store.workers()] == ["w2"]
+
+    async def test_a_goodbye_extends_what_its_worker_still_has(self, kit: Kit) -> None:
+        lease = (await kit.run()).lease
+        kit.clock.advance("10s")
+        goodbye = replace(worker_info("w1"), stopped=True)
+        answers = await kit.store.beat(goodbye, [LeaseBeat(lease)], lease=LEASE, now=kit.clock())
+        assert answers == [BeatAnswer.EXTENDED]
+        assert (await kit.row(lease.job_id)).lease_until == kit.clock() + LEASE
+        assert await kit.store.workers() == []
+
     async def test_answers_come_in_the_order_of_the_questions(self, kit: Kit) -> None:
         plain = (await kit.run(queue="a")).lease
         asked = (await kit.run(queue="b")).lease

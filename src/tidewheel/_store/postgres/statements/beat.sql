@@ -1,13 +1,16 @@
--- A worker lives: remember it, extend its leases, write progress.
--- takes: now or null, worker, info (JSON), lease time, ids, epochs, progress of each or null
+-- A worker lives, or says goodbye: remember or forget it, extend its leases, write progress.
+-- takes: now or null, worker, info (JSON; null: it stops), lease time, ids, epochs, progress of each or null
 -- gives: (id, epoch, seq, cancel_requested) of the leases that hold
 -- locks: their rows, in the order of their ids
 WITH at AS (
     SELECT coalesce($1::bigint, {clock}) AS now
 ),
 seen AS (
-    INSERT INTO {schema}.workers (id, info, seen_at) SELECT $2, $3, now FROM at
+    INSERT INTO {schema}.workers (id, info, seen_at) SELECT $2, $3::text, now FROM at WHERE $3::text IS NOT NULL
     ON CONFLICT (id) DO UPDATE SET info = excluded.info, seen_at = excluded.seen_at
+),
+gone AS (
+    DELETE FROM {schema}.workers WHERE $3::text IS NULL AND id = $2
 ),
 held AS MATERIALIZED (
     SELECT jobs.seq, asked.progress

@@ -1,10 +1,15 @@
 #!lua flags=allow-oom
--- Say that a worker lives; extend its leases, write progress and log lines.
--- ask: now or nil, worker id, worker (JSON), lease, beats (each: id, epoch, progress or nil, log lines)
+-- Say that a worker lives, or goodbye; extend its leases, write progress and log lines.
+-- ask: now or nil, worker id, worker (JSON; nil: it stops), lease, beats (each: id, epoch, progress or nil, log lines)
 -- gives: one letter a beat: e(xtended), c(ancel), l(ost)
 local now, worker, lease = clock(ask[1]), ask[2], ask[4]
-call('HSET', ROOT .. 'workers', worker, ask[3])
-call('ZADD', ROOT .. 'seen', now, worker)
+if ask[3] then
+    call('HSET', ROOT .. 'workers', worker, ask[3])
+    call('ZADD', ROOT .. 'seen', now, worker)
+else
+    call('HDEL', ROOT .. 'workers', worker)
+    call('ZREM', ROOT .. 'seen', worker)
+end
 local answers = {}
 for index, one in ipairs(ask[5]) do
     local id = one[1]

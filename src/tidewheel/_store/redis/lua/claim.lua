@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- Hand out available jobs under leases.
--- ask: now or nil, wants (each: queue, slots), kinds, worker, lease
+-- ask: now or nil, wants (each: queue, slots), kinds, worker, lease, one on its last life, too?
 -- gives: a list of: id, both parts of the head, arguments, and tags, meta, options (msgpack values) or nil; id, ...
 local now = clock(ask[1])
-local worker, lease = ask[4], ask[5]
+local worker, lease, suspects = ask[4], ask[5], ask[6]
 local known = {}
 for _, kind in ipairs(ask[3]) do
     known[kind] = true
@@ -22,17 +22,18 @@ local function reader(key, few)
     end
 end
 
--- The first `slots` jobs of a queue: its lines merged. Gives the members, and beside them the line of each: a list of
--- next member, kind, key, following(), number of members picked.
-local function pick(queue, slots)
+-- The first `slots` jobs of a queue: its lines (`line` or `suspects`) merged; `among` is the set of the kinds that have
+-- one. Gives the members, and beside them the line of each: a list of next member, kind, key, following(), number of
+-- members picked.
+local function pick(queue, slots, line, among)
     local queued, picked, from, waiting = {}, {}, {}, {}
-    for _, kind in ipairs(call('SMEMBERS', kinds_of(queue))) do
+    for _, kind in ipairs(call('SMEMBERS', among)) do
         if known[kind] then
             waiting[#waiting + 1] = kind
         end
     end
     for _, kind in ipairs(waiting) do
-        local key = places_of(queue, kind).line
+        local key = places_of(queue, kind)[line]
         local following = reader(key, #waiting == 1 and slots or math.ceil(slots / #waiting) + 4)
         queued[#queued + 1] = { following(), kind, key, following, 0 }
     end
@@ -51,11 +52,11 @@ local function pick(queue, slots)
         first[1], first[5] = first[4](), first[5] + 1
     end
     -- What was picked of a line is its beginning.
-    for _, line in ipairs(queued) do
-        if line[5] > 0 then
-            call('ZREMRANGEBYRANK', line[3], 0, line[5] - 1)
-            if not line[1] then
-                call('SREM', kinds_of(queue), line[2])
+    for _, one in ipairs(queued) do
+        if one[5] > 0 then
+            call('ZREMRANGEBYRANK', one[3], 0, one[5] - 1)
+            if not one[1] then
+                call('SREM', among, one[2])
             end
         end
     end
@@ -63,31 +64,43 @@ local function pick(queue, slots)
 end
 
 local claimed, size = {}, 0
+
+local function lend(queue, members, from)
+    for index, member in ipairs(members) do
+        local id = string.sub(member, 41)
+        local key = JOB .. id
+        local row = call('HMGET', key, 's', 'h', 'a', 'x')
+        local head = row[1] and row[2] and row[3] and read_head(row[1], row[2])
+        if head then
+            count('available', queue, -1)
+            head[EPOCH], head[ATTEMPT] = head[EPOCH] + 1, head[ATTEMPT] + 1
+            head[STARTED_AT], head[LEASE] = now, now + lease
+            enter(id, head, 'running')
+            local packed = packed_head(head)
+            call('HSET', key, 'h', packed, 'w', worker)
+            claimed[size + 1], claimed[size + 2], claimed[size + 3] = id, row[1], packed
+            claimed[size + 4], claimed[size + 5] = row[3], row[4]
+            size = size + 5
+        else
+            local seq = tonumber(string.sub(member, 25, 40))
+            seq = string.sub(member, 5, 5) == '0' and EXACT - seq or seq
+            set_aside(id, seq, 'available', queue, from[index][2], now)
+        end
+    end
+end
+
 for _, want in ipairs(ask[2]) do
     local queue, slots = want[1], want[2]
     if slots > 0 and call('HGET', QUEUES, queue) ~= '1' then
-        local members, from = pick(queue, slots)
-        for index, member in ipairs(members) do
-            local id = string.sub(member, 41)
-            local key = JOB .. id
-            local row = call('HMGET', key, 's', 'h', 'a', 'x')
-            local head = row[1] and row[2] and row[3] and read_head(row[1], row[2])
-            if head then
-                count('available', queue, -1)
-                head[EPOCH], head[ATTEMPT] = head[EPOCH] + 1, head[ATTEMPT] + 1
-                head[STARTED_AT], head[LEASE] = now, now + lease
-                enter(id, head, 'running')
-                local packed = packed_head(head)
-                call('HSET', key, 'h', packed, 'w', worker)
-                claimed[size + 1], claimed[size + 2], claimed[size + 3] = id, row[1], packed
-                claimed[size + 4], claimed[size + 5] = row[3], row[4]
-                size = size + 5
-            else
-                local seq = tonumber(string.sub(member, 25, 40))
-                seq = string.sub(member, 5, 5) == '0' and EXACT - seq or seq
-                set_aside(id, seq, 'available', queue, from[index][2], now)
-            end
+        local members, from
+        if suspects then
+            members, from = pick(queue, 1, 'suspects', suspect_kinds_of(queue))
+            suspects = #members == 0
+            slots = slots - #members
+            lend(queue, members, from)
         end
+        members, from = pick(queue, slots, 'line', kinds_of(queue))
+        lend(queue, members, from)
     end
 end
 flush()

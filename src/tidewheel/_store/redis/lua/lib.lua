@@ -178,7 +178,12 @@ end
 
 local places = {}
 
--- The keys of a queue and kind: its line, and where its ended jobs are. Made once a script.
+-- The set of the kinds that have jobs on their last life waiting in a queue.
+local function suspect_kinds_of(queue)
+    return ROOT .. 'suspects:' .. queue
+end
+
+-- The keys of a queue and kind: its lines, and where its ended jobs are. Made once a script.
 local function places_of(queue, kind)
     local of_queue = places[queue]
     if not of_queue then
@@ -189,7 +194,7 @@ local function places_of(queue, kind)
     if not found then
         local pair = #queue .. ':' .. queue .. ':' .. kind
         found = {
-            line = ROOT .. 'ready:' .. pair, completed = ROOT .. 'ended:c' .. pair, failed = ROOT .. 'ended:f' .. pair,
+            line = ROOT .. 'ready:' .. pair, suspects = ROOT .. 'suspect:' .. pair, completed = ROOT .. 'ended:c' .. pair, failed = ROOT .. 'ended:f' .. pair,
             completed_group = 'c' .. pair, failed_group = 'f' .. pair,
         }
         of_queue[kind] = found
@@ -197,11 +202,17 @@ local function places_of(queue, kind)
     return found
 end
 
--- A line was changed: afterwards its kind is, or is not, among those that wait in its queue.
-local function line_changed(key, queue, kind)
+-- The line an available job stands in; those on their last life have their own (`on_last_life` in _model/job.py).
+-- The line is about to change: afterwards its kind is, or is not, among those that wait in its queue.
+local function line_of(head)
+    local queue, kind, crashes = head[QUEUE], head[KIND], head[CRASHES]
+    local last_life = crashes > 0 and (crashes + 1 >= head[MAX_CRASHES] or head[ATTEMPT] + 1 >= head[MAX_ATTEMPTS])
+    local place = places_of(queue, kind)
+    local key = last_life and place.suspects or place.line
     if not lines[key] then
-        lines[key] = { kinds_of(queue), kind }
+        lines[key] = { last_life and suspect_kinds_of(queue) or kinds_of(queue), kind }
     end
+    return key
 end
 
 -- The sorted set that an ended job is in, its score there, its member.
@@ -229,9 +240,7 @@ local function leave(id, head)
     if state == 'running' then
         drop(LEASES, id)
     elseif state == 'available' then
-        local key = places_of(head[QUEUE], head[KIND]).line
-        drop(key, turn(head) .. id)
-        line_changed(key, head[QUEUE], head[KIND])
+        drop(line_of(head), turn(head) .. id)
     elseif FINAL[state] then
         local key, _, member = ended_of(head, id)
         drop(key, member)
@@ -252,9 +261,7 @@ local function enter(id, head, state)
     if state == 'running' then
         add(LEASES, head[LEASE], id)
     elseif state == 'available' then
-        local key = places_of(head[QUEUE], head[KIND]).line
-        add(key, 0, turn(head) .. id)
-        line_changed(key, head[QUEUE], head[KIND])
+        add(line_of(head), 0, turn(head) .. id)
         hints.work = true
     elseif FINAL[state] then
         local key, score, member, group = ended_of(head, id)

@@ -47,10 +47,12 @@ local answers = {}
 for name, one in pairs(found) do
     if one[3].available then
         local oldest
-        for _, kind in ipairs(call('SMEMBERS', kinds_of(name))) do
-            local first = oldest_in(places_of(name, kind).line)
-            if first and (not oldest or first < oldest) then
-                oldest = first
+        for line, kinds in pairs({ line = kinds_of(name), suspects = suspect_kinds_of(name) }) do
+            for _, kind in ipairs(call('SMEMBERS', kinds)) do
+                local first = oldest_in(places_of(name, kind)[line])
+                if first and (not oldest or first < oldest) then
+                    oldest = first
+                end
             end
         end
         one[4] = oldest or false

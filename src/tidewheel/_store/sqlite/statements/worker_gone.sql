@@ -1,0 +1,3 @@
+-- Forget a worker that has stopped.
+-- takes: id
+DELETE FROM tidewheel_workers WHERE id = ?
