@@ -26,7 +26,8 @@ from tidewheel._names import check_name
 from tidewheel._portal import Portal
 from tidewheel._results import Results
 from tidewheel._serde import MAX_PAYLOAD
-from tidewheel._stores import make_store, shown_url
+from tidewheel._store.caller import check_sync, drive
+from tidewheel._stores import joining_store, make_store, shown_url
 from tidewheel._task import (
     DEAD_LETTER_KIND,
     AsyncTask,
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from tidewheel._store.base import Store
 
 T = TypeVar("T")
+MAX_TRACEBACK: Final = 16_384
+"""Characters of stack trace kept for a failed attempt, unless the app says otherwise."""
 _BATCH: Final = 1024
 _SOME: Final = 128
 
@@ -63,6 +66,7 @@ class App:
             24 h, and 5000 failed ones, per queue and task.
         queues: retention of single queues, by name; a task's own wins.
         max_payload: bytes of JSON that arguments or a result may have; default 256 KiB.
+        max_traceback: characters kept of the stack trace of a failed attempt, the newest ones; default 16 384.
         env: clock, ids and random source; tests replace them.
 
     Raises:
@@ -77,11 +81,12 @@ class App:
         retention: Retention | None = None,
         queues: Mapping[str, Retention] | None = None,
         max_payload: int = MAX_PAYLOAD,
+        max_traceback: int = MAX_TRACEBACK,
         env: Env | None = None,
     ) -> None:
         self.url = url
         self.env = env or Env()
-        problems = app_problems(max_payload, retry, retention, queues)
+        problems = app_problems(max_payload, max_traceback, retry, retention, queues)
         try:
             self._store: Store = make_store(url, self.env)
         except ConfigError as error:
@@ -89,6 +94,7 @@ class App:
         if problems:
             raise ConfigError(problems)
         self.max_payload = max_payload
+        self.max_traceback = max_traceback
         self.retention = retention or Retention()
         self.queue_retention: Mapping[str, Retention] = MappingProxyType(dict(queues or {}))
         self.telemetry = Telemetry(self.env.clock)
@@ -254,19 +260,28 @@ class App:
         (answer,) = await store.enqueue([new])
         return JobHandle(self, answer.id, new.kind, new.queue, answer.inserted)
 
-    async def enqueue_many(self, jobs: Iterable[PreparedJob[R]], *, batch: int = _BATCH) -> list[JobHandle[R]]:
+    async def enqueue_many(
+        self, jobs: Iterable[PreparedJob[R]], *, batch: int = _BATCH, connection: object | None = None
+    ) -> list[JobHandle[R]]:
         """Add many jobs, `batch` to a round trip; each batch is added whole or not at all.
 
         Takes any iterable, also an endless-looking generator: only two batches are in memory at a time,
         besides the handles it gives back in order.
 
+        With `connection` (sqlite3, asyncpg, psycopg or SQLAlchemy, to the app's own database) the jobs are enqueued in
+        the transaction that is open on it: they exist when you commit, and never did when you roll back.
+
         Raises:
             StoreUnavailable, StoreFull, StoreError: batches before the failing one are in, the one after it may be.
                 Give jobs ids of their own to repeat the whole call without doubling them.
-            TypeError: something that is no prepared job.
+                A failed call leaves a transaction of yours usable, with the batches before the failing one in it.
+            TypeError: something that is no prepared job, or a connection that is none of those.
+            ConfigError: the app's store cannot join a transaction; its message names the remedy.
         """
         if not 1 <= batch <= 10_000:
             raise ValueError(f"batch={batch} must be 1 to 10000 jobs.")
+        if connection is not None:
+            return await self._join(connection, jobs, batch)
         store = await self.opened()
         handles: list[JobHandle[R]] = []
         source = iter(jobs)
@@ -284,6 +299,27 @@ class App:
                     under_way.popleft()
         finally:  # after a failure: what was sent already is not left behind
             await asyncio.gather(*(task for task, _ in under_way), return_exceptions=True)
+
+    def enqueue_in(
+        self, connection: object, jobs: Iterable[PreparedJob[R]], *, batch: int = _BATCH
+    ) -> list[JobHandle[R]]:
+        """`enqueue_many` in the transaction of a sync `connection`, for sync code: no event loop, no other thread.
+
+        Raises: as `enqueue_many`.
+        """
+        if not 1 <= batch <= 10_000:
+            raise ValueError(f"batch={batch} must be 1 to 10000 jobs.")
+        check_sync(connection)
+        return drive(self._join(connection, jobs, batch))
+
+    async def _join(self, connection: object, jobs: Iterable[PreparedJob[R]], batch: int) -> list[JobHandle[R]]:
+        """The store is not opened for it: opening may want to write, and the caller may hold the lock."""
+        store = joining_store(self._store, self.url)
+        handles: list[JobHandle[R]] = []
+        source = iter(jobs)
+        while part := list(islice(source, batch)):
+            handles += self._handles(part, await store.enqueue_in(connection, new_jobs(part)))
+        return handles
 
     def _handles(self, prepared: list[PreparedJob[R]], answers: list[Any]) -> list[JobHandle[R]]:
         return [

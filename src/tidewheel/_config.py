@@ -76,11 +76,13 @@ class WorkerOptions:
         return cls(**values)
 
 
-def app_problems(max_payload: Any, retry: Any, retention: Any, queues: Any) -> list[str]:
+def app_problems(max_payload: Any, max_traceback: Any, retry: Any, retention: Any, queues: Any) -> list[str]:
     """What cannot work of an app's settings."""
     problems: list[str] = []
     if isinstance(max_payload, bool) or not isinstance(max_payload, int) or max_payload < 1:
         problems.append(f"max_payload={max_payload!r} must be a positive number of bytes.")
+    if isinstance(max_traceback, bool) or not isinstance(max_traceback, int) or max_traceback < 0:
+        problems.append(f"max_traceback={max_traceback!r} must be a number of characters; 0 keeps none.")
     try:
         RetryPolicy.of(3 if retry is None else retry)
     except (ValueError, TypeError) as error:

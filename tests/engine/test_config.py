@@ -82,6 +82,7 @@ def test_every_bad_setting_of_an_app_is_told_at_once() -> None:
     bad: dict[str, Any] = {
         "url": "sqlte:///x.db",
         "max_payload": 0,
+        "max_traceback": -1,
         "retry": "often",
         "retention": 5,
         "queues": {"": Retention(), "mail": 5},
@@ -89,7 +90,7 @@ def test_every_bad_setting_of_an_app_is_told_at_once() -> None:
 
     told = problems(lambda: App(**bad))
 
-    assert len(told) == 6
+    assert len(told) == 7
     assert any("Did you mean sqlite?" in one for one in told)
 
 
@@ -97,6 +98,7 @@ def test_every_bad_setting_of_an_app_is_told_at_once() -> None:
     ("settings", "words"),
     [
         ({"max_payload": True}, "positive number of bytes"),
+        ({"max_traceback": 1.5}, "must be a number of characters"),
         ({"retry": 0}, "Give 1 (no retry) to 1000"),
         ({"retention": keep(5)}, "must be a Retention"),
         ({"queues": ["mail"]}, "must be a mapping"),

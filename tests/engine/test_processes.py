@@ -98,6 +98,19 @@ async def test_every_end_of_a_child_has_its_outcome(app: App, process: Callable[
             assert "in fail\n    raise " in job.error.traceback
 
 
+async def test_the_stack_of_a_child_is_cut_as_the_app_says(app: App, process: Callable[..., Any]) -> None:
+    app.max_traceback = 10
+    job = await process(handlers.fail, retry=1).enqueue("simple")
+    ears = Ears(app, "job.discarded")
+    async with running(app, processes=1):
+        await ears.next("job.discarded")
+    error = (await row(app, job.id)).error
+    assert error is not None
+    head, _, kept = error.traceback.partition(" cut ...\n")
+    assert head.startswith("... ")
+    assert len(kept) == 10
+
+
 def test_a_rule_by_name_holds_for_a_class_that_only_the_child_knows() -> None:
     from random import Random
 

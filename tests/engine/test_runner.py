@@ -298,6 +298,18 @@ async def test_a_huge_stack_and_message_are_cut(bench: Bench) -> None:
     assert error.traceback.endswith("x\n")
 
 
+@pytest.mark.parametrize(("limit", "kept"), [(5, "x" * 4 + "\n"), (0, "")])
+async def test_an_app_says_how_much_of_a_stack_is_kept(bench: Bench, limit: int, kept: str) -> None:
+    async def fail() -> None:
+        raise ValueError("x" * 50)
+
+    bench.app.max_traceback = limit
+    error = retried(await bench.outcome(fail)).error
+
+    assert error.traceback.startswith("... ")
+    assert error.traceback.partition(" characters cut ...\n")[2] == kept
+
+
 async def test_a_lost_lease_hands_back_only_when_it_is_ours(bench: Bench) -> None:
     async def handler() -> None:
         current_job().lost = True

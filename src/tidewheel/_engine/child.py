@@ -27,8 +27,8 @@ def child_main(pipe: Connection) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which ends us
     channel = _Channel(pipe)
     while True:
-        module, qualname, row, max_payload = channel.next_run()
-        _run(channel, module, qualname, Claimed(*row), max_payload)
+        module, qualname, row, limits = channel.next_run()
+        _run(channel, module, qualname, Claimed(*row), limits)
 
 
 class _Channel:
@@ -95,7 +95,8 @@ class _ChildContext(JobContext):
             self._say("log", line.at, line.level, line.message)
 
 
-def _run(channel: _Channel, module: str, qualname: str, claimed: Claimed, max_payload: int) -> None:
+def _run(channel: _Channel, module: str, qualname: str, claimed: Claimed, limits: tuple[int, int]) -> None:
+    max_payload, max_traceback = limits
     context = _ChildContext(claimed, channel.say)
     channel.attend(context)
     token = current.set(context)
@@ -108,7 +109,7 @@ def _run(channel: _Channel, module: str, qualname: str, claimed: Claimed, max_pa
         _flush()
         channel.say("done", answer)
     except BaseException as error:  # noqa: BLE001 -- the parent's runner judges it
-        info = describe(error)
+        info = describe(error, max_traceback)
         _flush()
         channel.say("error", info.type, info.message, info.traceback, _pickled(error))
     finally:

@@ -138,7 +138,8 @@ class _Child:
         answer: Any = None
         try:
             with self._send:
-                pipe.send(("run", task.fn.__module__, task.fn.__qualname__, _as_row(claimed), task.app.max_payload))
+                limits = (task.app.max_payload, task.app.max_traceback)
+                pipe.send(("run", task.fn.__module__, task.fn.__qualname__, _as_row(claimed), limits))
             # Not earlier: whoever says stop must not wait for a child that is slow to take a long message.
             attempt.context.on_stop(lambda: self.wind_up(claimed.lease, attempt.context.stop_reason))
             while answer is None:

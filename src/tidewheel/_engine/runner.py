@@ -29,7 +29,8 @@ from tidewheel._serde import storable
 from tidewheel._task import JobOptions, TaskSettings
 
 _log: Final = logging.getLogger("tidewheel")
-_STACK: Final = 16_384
+_MESSAGE: Final = 16_384
+"""Characters kept of an error's message."""
 _HAND_BACK: Final = ("shutdown", "lease lost")
 _options: Final = msgspec.json.Decoder(JobOptions)
 
@@ -74,7 +75,7 @@ class Runner:
         except Cancel as signal:
             return Cancelled(storable(str(signal.reason)))
         except (DecodeError, EncodeError) as error:
-            return Discarded(describe(error))  # trying again cannot help
+            return Discarded(_info(attempt, error))  # trying again cannot help
         except LeaseLost as error:
             # Somebody else's, raised as if it were ours, would be handed back for ever.
             return Released("lease lost") if attempt.context.lost else self._failed(attempt, error, policy)
@@ -89,7 +90,7 @@ class Runner:
         try:
             policy, _, _ = self._settings(attempt)
         except DecodeError as error:
-            return Discarded(describe(error))
+            return Discarded(_info(attempt, error))
         return self._interrupted(attempt, TimeoutError("the handler ignored its interruption"), policy)
 
     def _start_timers(
@@ -125,7 +126,7 @@ class Runner:
 
     def _failed(self, attempt: Attempt, error: BaseException, policy: RetryPolicy) -> Outcome:
         claimed, reason = attempt.claimed, attempt.context.stop_reason
-        info = describe(error)
+        info = _info(attempt, error)
         if reason == "cancel":
             return Cancelled(f"cancelled on request; it ended with {info.type}: {info.message}")
         if reason in _HAND_BACK:
@@ -165,8 +166,12 @@ def _overridden(text: str, settings: TaskSettings) -> tuple[RetryPolicy, int | N
     )
 
 
-def describe(error: BaseException) -> ErrorInfo:
-    """An exception as text, with the newest part of its stack."""
+def _info(attempt: Attempt, error: BaseException) -> ErrorInfo:
+    return describe(error, attempt.task.app.max_traceback)
+
+
+def describe(error: BaseException, limit: int) -> ErrorInfo:
+    """An exception as text, with the newest `limit` characters of its stack."""
     remote = error if isinstance(error, RemoteError) else error.__cause__
     if isinstance(remote, RemoteError):
         return remote.info
@@ -178,9 +183,9 @@ def describe(error: BaseException) -> ErrorInfo:
         stack = storable("".join(traceback.format_exception(type(error), error, _users_part(error.__traceback__))))
     except BaseException as broken:  # noqa: BLE001 -- a user's __cause__, __notes__ and so on
         stack = f"<its stack could not be made: {type(broken).__name__}>"
-    if len(stack) > _STACK:
-        stack = f"... {len(stack) - _STACK} characters cut ...\n{stack[-_STACK:]}"
-    return ErrorInfo(qualified_name(type(error)), message[:_STACK], stack)
+    if len(stack) > limit:
+        stack = f"... {len(stack) - limit} characters cut ...\n{stack[len(stack) - limit :]}"
+    return ErrorInfo(qualified_name(type(error)), message[:_MESSAGE], stack)
 
 
 def _users_part(stack: TracebackType | None) -> TracebackType | None:
