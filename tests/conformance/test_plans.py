@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tidewheel._store.sqlite import schema
+from tidewheel._model.query import JobFilter
+from tidewheel._model.state import JobState
+from tidewheel._store.sqlite import admin, schema
 from tidewheel._store.sqlite.connect import connect
 from tidewheel._store.sqlite.options import SqliteOptions
 from tidewheel._store.sqlite.sql import statement
@@ -63,3 +65,15 @@ def test_a_claim_does_not_sort(connection: sqlite3.Connection) -> None:
 def test_the_test_sees_a_bad_plan(connection: sqlite3.Connection) -> None:
     connection.execute("DROP INDEX tidewheel_jobs_ready")
     assert not any(HOT["claim_pick"] in step for step in plan(connection, "claim_pick"))
+
+
+@pytest.mark.parametrize(("state", "index"), [(JobState.RUNNING, "jobs_leased"), (JobState.DISCARDED, "jobs_dead")])
+def test_the_few_that_run_or_were_given_up_are_found_without_a_look_at_the_others(
+    connection: sqlite3.Connection, state: JobState, index: str
+) -> None:
+    asked: list[str] = []
+    connection.set_trace_callback(asked.append)
+    admin.list_jobs(connection, JobFilter(states=(state,)), 50, None)
+    connection.set_trace_callback(None)
+    (row, *_) = connection.execute(f"EXPLAIN QUERY PLAN {asked[0]}").fetchall()
+    assert f"USING INDEX tidewheel_{index}" in row[3]
