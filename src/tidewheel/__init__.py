@@ -46,6 +46,7 @@ from tidewheel._operations import (
     OperationResult,
     OperationRunner,
 )
+from tidewheel._outbox import Outbox
 from tidewheel._task import AsyncTask, Configured, PreparedJob, SyncTask, Task
 from tidewheel._telemetry import EVENTS, Event
 from tidewheel._version import __version__
@@ -87,6 +88,7 @@ __all__ = [
     "OperationMetrics",
     "OperationResult",
     "OperationRunner",
+    "Outbox",
     "Page",
     "PayloadTooLarge",
     "PreparedJob",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidewheel._env import Env
 from tidewheel._model.errors import ConfigError
+from tidewheel._store.base import JoiningStore
 
 if TYPE_CHECKING:
     from tidewheel._store.base import Store
@@ -40,7 +41,7 @@ def make_store(url: str, env: Env) -> Store:
             ) from error
 
         return PostgresStore(url, env)
-    if scheme in {"redis", "rediss", "valkey", "valkeys"}:
+    if scheme.partition("+")[0] in {"redis", "rediss", "valkey", "valkeys"}:
         try:
             from tidewheel._store.redis import RedisStore
         except ImportError as error:
@@ -58,6 +59,20 @@ def make_store(url: str, env: Env) -> Store:
     )
 
 
+def joining_store(store: Store, url: str) -> JoiningStore:
+    """The store as one that can enqueue in a transaction of the caller's.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if isinstance(store, JoiningStore):
+        return store
+    raise ConfigError(
+        f"The store {shown_url(url)} cannot enqueue in a transaction of yours (connection=): it is no SQL database. "
+        "Write the jobs to an outbox in your own database, and a relay brings them here: tidewheel.Outbox."
+    )
+
+
 def shown_url(url: str) -> str:
-    """A store URL for people to read: without the password."""
-    return re.sub(r"(//[^/?#]*?):[^/?#]*@", r"\1@", url)
+    """A store URL for people to read: without passwords."""
+    return re.sub(r"(?<=password=)[^&]*", "***", re.sub(r"(//[^/?#]*?):[^/?#]*@", r"\1@", url))

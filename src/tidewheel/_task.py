@@ -130,6 +130,7 @@ class Task(Generic[P, R]):
         meta: Mapping[str, Any] | None = None,
         retention: Retention | None = None,
         lifo: bool | None = None,
+        connection: object | None = None,
     ) -> Configured[P, R]:
         """The task with other settings for the jobs enqueued through it.
 
@@ -147,6 +148,8 @@ class Task(Generic[P, R]):
             meta: an object to keep with the job.
             retention: how long to keep the job when it has ended.
             lifo: before the waiting jobs of its priority, not behind them.
+            connection: enqueue in the transaction that is open on this connection of yours to the app's database
+                (sqlite3, asyncpg, psycopg or SQLAlchemy): your commit makes the job, your rollback makes none.
 
         Raises:
             ConfigError: every value that cannot work, at once.
@@ -156,7 +159,8 @@ class Task(Generic[P, R]):
             "timeout": timeout, "soft_timeout": soft_timeout, "unique": unique, "tags": tags, "meta": meta,
             "retention": retention, "lifo": lifo,
         }  # fmt: skip
-        return Configured(self, changed(self.settings, self.name, given, self.app.max_payload, per_job=True))
+        settings = changed(self.settings, self.name, given, self.app.max_payload, per_job=True)
+        return Configured(self, settings) if connection is None else _InTransaction(self, settings, connection)
 
 
 class AsyncTask(Task[P, R]):
@@ -193,7 +197,7 @@ class Configured(Generic[P, R]):
         """What all its jobs have in common: a job is this with an id and arguments."""
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
-        """See `Task.enqueue`."""
+        """See `Task.enqueue`; with `connection=`, also `App.enqueue_many`."""
         return await self._task.app.enqueue_one(self.job(*args, **kwargs))
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
@@ -229,6 +233,27 @@ class Configured(Generic[P, R]):
             keep_completed=_own_time(keep.completed) if keep else None,
             keep_failed=_own_time(keep.failed) if keep else None,
             on_dead=self._task.app.dead_letter_kind,
+        )
+
+
+class _InTransaction(Configured[P, R]):
+    """The same, with a connection of the caller's."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, task: Task[P, R], settings: TaskSettings, connection: object) -> None:
+        super().__init__(task, settings)
+        self._connection = connection
+
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        prepared = super().job(*args, **kwargs)
+        (handle,) = await self._task.app.enqueue_many([prepared], connection=self._connection)
+        return handle
+
+    def job(self, *_args: P.args, **_kwargs: P.kwargs) -> PreparedJob[R]:
+        raise ConfigError(
+            f"{self._task.name}: a prepared job carries no connection. Give it to the call that enqueues: "
+            "app.enqueue_many(jobs, connection=...) or app.enqueue_in(connection, jobs)."
         )
 
 

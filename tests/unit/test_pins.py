@@ -35,7 +35,7 @@ def wanted(file: str) -> list[str]:
     build = project["build-system"]["requires"]
     by_file: dict[str, list[str]] = {
         "runtime.txt": core,
-        "demo.txt": [*core, *extras["demo"], *build],
+        "demo.txt": [*core, *extras["demo"], *extras["postgres"], *extras["redis"], *build],
         "dev.txt": [
             *core,
             *(line for extra in extras.values() for line in extra),

@@ -27,14 +27,15 @@ def test_defaults() -> None:
 def test_all_problems_are_reported_at_once_and_without_the_password() -> None:
     with pytest.raises(ConfigError) as caught:
         PostgresOptions.parse(
-            "postgresql://ada:s3cret@db/jobs?shema=x&pool_size=0&listen=maybe&schema=Night&password=s3cret"
+            "postgresql://ada:s3cret@db/jobs?shema=x&pool_size=0&listen=maybe&schema=Night&sslmode=often&password=s3cret"
         )
-    assert len(caught.value.problems) == 4
+    assert len(caught.value.problems) == 5
     text = str(caught.value)
     assert "Did you mean schema?" in text
     assert "whole number from 1 to 1000" in text
     assert "auto, off" in text
     assert "small letters" in text
+    assert "sslmode=often" in text
     assert "s3cret" not in text
 
 

@@ -82,6 +82,7 @@ def _show(app: App, problems: list[Problem], info: StoreInfo | None, *, bare: bo
     facts: list[tuple[str, str | Text]] = [("store", without_password(app.url))]
     if info is not None:
         facts += [("", f"{info.name} {info.version}, schema {info.schema}"), ("durability", info.durability)]
+        facts += [("note", safe(note)) for note in info.notes]
     elif not any(problem.where == "store" and problem.level == "error" for problem in problems):
         facts.append(("", "does not exist yet: the first worker or enqueue makes it"))
     if not bare:

@@ -29,11 +29,16 @@ def load_app(reference: str) -> App:
     Raises:
         CliError: the reference is malformed, the module is missing or broken, or it holds no such app.
     """
+    module, attribute = load_module(reference)
+    return _pick(module, attribute, reference)
+
+
+def load_module(reference: str) -> tuple[ModuleType, str]:
+    """Import the module of a reference; gives it and the attribute. See `load_app`."""
     module_name, attribute = _split(reference)
     make_importable()
     with contextlib.redirect_stdout(sys.stderr):
-        module = _import(module_name)
-    return _pick(module, attribute, reference)
+        return _import(module_name), attribute
 
 
 def make_importable() -> None:

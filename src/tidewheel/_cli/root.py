@@ -51,6 +51,7 @@ COMMANDS: Final = {
     "worker": ("worker:worker", "Run jobs until stopped."),
     "dev": ("dev:dev", "Run a worker that restarts when the code changes."),
     "enqueue": ("enqueue:enqueue", "Enqueue one job."),
+    "outbox": ("outbox:outbox", "Hand over the jobs of an outbox until stopped."),
     "jobs": ("jobs:jobs", "List, show, retry, cancel, promote and delete jobs."),
     "queues": ("queues:queues", "List, pause, resume, drain and clean queues."),
     "deadletters": ("deadletters:deadletters", "List, show, requeue and purge dead letters."),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from tidewheel._cli.errors import NOT_FOUND, STORE, USAGE, CliError, did_you_mean, listed
 from tidewheel._cli.load import load_app
@@ -79,12 +80,7 @@ def refuse_missing_file(app: App) -> None:
 
 def without_password(url: str) -> str:
     """The URL as it may be shown."""
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}{port}"))
+    return re.sub(r"(?<=password=)[^&]*", "***", re.sub(r"(?<=//)([^/?#]*?):[^/?#]*@", r"\1:***@", url))
 
 
 def unknown(noun: str, name: str, known: Iterable[str], then: str = "") -> CliError:

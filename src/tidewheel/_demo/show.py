@@ -28,6 +28,7 @@ from tidewheel._demo.screen import Screen, choose_screen
 from tidewheel._demo.sink import MailSink
 from tidewheel._demo.summary import Facts, gather
 from tidewheel._demo.worker import LEASE, WorkerProcess
+from tidewheel._stores import shown_url
 
 if TYPE_CHECKING:
     from tidewheel import App, Job, JobHandle
@@ -112,7 +113,7 @@ class Show:
             self.sink.deliveries,
             self.kill,
             self.folder,
-            store=self.app.url,
+            store=shown_url(self.app.url),
             known=self.known,
             seconds=self.seconds,
             warnings=plan.inputs.warnings,
@@ -149,7 +150,7 @@ class Show:
         if self.known:
             self.say(f"going on: {self.known} of {len(handles)} jobs are known from an earlier run", moods.MARK)
         else:
-            self.say(f"{len(handles)} jobs enqueued into {self.app.url}")
+            self.say(f"{len(handles)} jobs enqueued into {shown_url(self.app.url)}")
 
     async def _alone_on(self, plan: Plan) -> None:
         """See that no other demo is at work on this store: our worker would send its mails to our sink."""
@@ -158,7 +159,7 @@ class Show:
         others = sum(any(tag.startswith("demo-") and tag != plan.tag for tag in job.tags) for job in page.jobs)
         if others:
             raise DemoProblem(
-                f"--store {self.wishes.store} holds {rows.count(others, 'unfinished job')} of a demo with another folder.",
+                f"--store {shown_url(self.app.url)} holds {rows.count(others, 'unfinished job')} of a demo with another folder.",
                 "Let that demo end, or give each its own store.",
                 code=1,
             )

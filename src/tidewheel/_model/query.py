@@ -107,3 +107,5 @@ class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Wake-ups cross process borders; without it other processes are seen by polling."""
     durability: str
     """One sentence: what a crash of process, machine or power may lose."""
+    notes: tuple[str, ...] = ()
+    """What an operator should know besides, a sentence or two each."""

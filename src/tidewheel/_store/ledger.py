@@ -65,7 +65,7 @@ class Ledger:
     def foreign_ledger(self, name: str, columns: Collection[str]) -> SchemaMismatch:
         """What to raise when the ledger's table has other columns than ours."""
         return SchemaMismatch(
-            f"The table {name} of {self.place} is not Tidewheel's (its columns are {', '.join(sorted(columns))}). "
+            f"{self.place} has a table {name} that is not Tidewheel's (its columns are {', '.join(sorted(columns))}). "
             f"Use {self.elsewhere}, or rename it; nothing was touched."
         )
 

@@ -20,6 +20,10 @@ class AsyncpgCaller(PostgresCaller):
         rows: list[Any] = await self._connection.fetch(sql, *args)
         return rows
 
+    async def do(self, sql: str, *args: Any) -> None:
+        """See `PostgresCaller`."""
+        await self._connection.execute(sql, *args)
+
 
 def reach_asyncpg(connection: Any) -> AsyncpgCaller:
     """The caller, when it has a transaction open.

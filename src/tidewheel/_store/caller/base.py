@@ -19,7 +19,11 @@ class PostgresCaller(ABC):
 
     @abstractmethod
     async def fetch(self, sql: str, *args: Any) -> list[Any]:
-        """The rows of one statement with parameters $1, $2, ...; none when it gives none."""
+        """The rows of a statement with parameters $1, $2, ..."""
+
+    @abstractmethod
+    async def do(self, sql: str, *args: Any) -> None:
+        """Run a statement that gives no rows."""
 
     async def fetchrow(self, sql: str, *args: Any) -> Any:
         """The first row, or None."""
@@ -33,15 +37,15 @@ class PostgresCaller(ABC):
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """All of the block or nothing: an error in it leaves the caller's transaction as it was, and usable."""
-        await self.fetch("SAVEPOINT tidewheel")
+        await self.do("SAVEPOINT tidewheel")
         try:
             yield
         except BaseException:
             with contextlib.suppress(Exception):  # a connection that broke has rolled back already
-                await self.fetch("ROLLBACK TO SAVEPOINT tidewheel")
-                await self.fetch("RELEASE SAVEPOINT tidewheel")
+                await self.do("ROLLBACK TO SAVEPOINT tidewheel")
+                await self.do("RELEASE SAVEPOINT tidewheel")
             raise
-        await self.fetch("RELEASE SAVEPOINT tidewheel")
+        await self.do("RELEASE SAVEPOINT tidewheel")
 
 
 class Plain:

@@ -8,6 +8,8 @@ from tidewheel._model.errors import SchemaMismatch, StoreError, StoreFull, Store
 
 DRIVERS: Final = ("asyncpg", "psycopg", "sqlalchemy", "sqlite3")
 _AGAIN: Final = ("40001", "40P01", "55P03", "57014")
+_AWAY: Final = (("psycopg", "OperationalError"), ("asyncpg", "InternalClientError"))
+"""What the drivers say of a connection that broke while nobody asked it anything."""
 _NO_TABLES: Final = ("42P01", "42703", "3F000")
 
 
@@ -36,8 +38,8 @@ def elsewhere(where: str, ours: object, what: str) -> StoreError:
 
 
 def of_a_driver(error: BaseException) -> bool:
-    """Whether it is a driver's error, not one of ours or of Python's."""
-    return any(one.__module__.partition(".")[0] in DRIVERS for one in type(error).__mro__)
+    """Whether it is a driver's error, or the network's below it, and not one of ours."""
+    return isinstance(error, OSError) or any(one.__module__.partition(".")[0] in DRIVERS for one in type(error).__mro__)
 
 
 def translated(error: BaseException, *, missing: str) -> StoreError:
@@ -58,7 +60,8 @@ def translated(error: BaseException, *, missing: str) -> StoreError:
         return StoreError(
             f"A statement failed in this transaction before, so PostgreSQL takes no other ({said}). Roll it back first."
         )
-    if state in _AGAIN or state.startswith(("08", "57P")) or "locked" in said or "busy" in said:
+    away = isinstance(error, OSError) or (not state and _named(error) in _AWAY)
+    if away or state in _AGAIN or state.startswith(("08", "57P")) or "locked" in said or "busy" in said:
         return StoreUnavailable(
             f"Another transaction was in the way, or the database went away ({said}). Nothing was enqueued: roll back "
             "and repeat the whole transaction."
@@ -68,6 +71,11 @@ def translated(error: BaseException, *, missing: str) -> StoreError:
     if "thread" in said and "SQLite" in said:
         return closed("sqlite3")
     return StoreError(f"The job could not be enqueued over the caller's connection: {said}")
+
+
+def _named(error: BaseException) -> tuple[str, str]:
+    """Package and class of an error."""
+    return type(error).__module__.partition(".")[0], type(error).__name__
 
 
 def _first_line(error: BaseException) -> str:

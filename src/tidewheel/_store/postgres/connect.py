@@ -59,7 +59,6 @@ _AWAY: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
-    asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,
     asyncpg.InvalidCachedStatementError,
     asyncpg.InternalClientError,
@@ -232,6 +231,11 @@ def translated(error: BaseException, options: PostgresOptions) -> StoreError:  #
             f"A pooler before {place} does not carry prepared statements (PostgreSQL: {text}). Leave out "
             "?statement_cache_size= from the store URL, or set max_prepared_statements in PgBouncer 1.21 or newer."
         )
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return StoreUnavailable(
+            f'Somebody holds a lock on the tables of the schema "{schema}" of {place} (PostgreSQL: {text}). End the long '
+            "transaction (pg_stat_activity, pg_locks), then try again; nothing was changed."
+        )
     if isinstance(error, _FULL):
         return StoreFull(f"{place} has no room left (PostgreSQL: {text}). Free some; workers try again.")
     if isinstance(error, asyncpg.TooManyConnectionsError):
@@ -239,15 +243,19 @@ def translated(error: BaseException, options: PostgresOptions) -> StoreError:  #
             f"{place} has no connection left (PostgreSQL: {text}). Raise max_connections, or lower ?pool_size= "
             f"({options.pool_size}) of its users."
         )
-    if isinstance(error, ssl.SSLError) or "SSL" in text:
+    if isinstance(error, ssl.SSLError) or "SSL" in text or "certificate" in text:
         return StoreError(
             f"No TLS connection to {place} ({text}). Check ?sslmode= (disable, prefer, require, verify-full) and "
             "?sslrootcert= in the URL, and the certificate and `ssl = on` of the server."
         )
+    if isinstance(error, FileNotFoundError | PermissionError) and (files := options.unreadable()):
+        return StoreError(f"No TLS connection to {place}: cannot read {', '.join(files)} ({text}). Correct the URL.")
     if isinstance(error, socket.gaierror):
         return StoreUnavailable(f"The host of {place} is not known ({text}). Check its name and the name server.")
     if isinstance(error, TimeoutError):
-        return StoreUnavailable(f"{place} did not answer in time. Check that it runs, the network and long locks.")
+        return StoreUnavailable(
+            f"{place} did not answer in time. Check that it is PostgreSQL and runs, the network and long locks."
+        )
     if isinstance(error, _AWAY) or (isinstance(error, asyncpg.InterfaceError) and "clos" in text):
         return StoreUnavailable(f"{place} cannot be reached ({text}). Check that it runs, host, port and firewall.")
     return StoreError(f"PostgreSQL refused an operation on {place}: {text}")

@@ -11,7 +11,7 @@ import contextlib
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tidewheel._model.job import NewJob
 from tidewheel._model.query import Enqueued
@@ -63,10 +63,14 @@ class Joined:
         if caller.driver in self._seen:
             return
         database, made = await caller.fetchrow(with_schema(_PLACE, self._options.schema))
-        ours = self._place or (urlsplit(self._options.dsn).path.removeprefix("/") or database, made)
+        ours = self._place or (self._named() or database, made)
         if (database, made) != ours:
             there = f"the database {database}" if database != ours[0] else f"another database named {database}"
             raise elsewhere(there, self._options.shown, _WHAT)
+
+    def _named(self) -> str:
+        """The database in our URL, for an app that was never open; the user's own one has no name there."""
+        return unquote(urlsplit(self._options.dsn).path.removeprefix("/"))
 
     def _remember(self, caller: PostgresCaller) -> None:
         with contextlib.suppress(TypeError):  # one that takes no weak reference is asked again

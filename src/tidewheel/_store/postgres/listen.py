@@ -96,6 +96,7 @@ class Ear:
         self._send = send
         self._probe = f"probe {uuid.uuid4().hex}"
         self._answered = asyncio.Event()
+        self._judged = asyncio.Event()
         self._wanted: Counter[Wakeup] = Counter()
         self._on: set[Wakeup] = set()
         self._changed = asyncio.Event()
@@ -121,6 +122,17 @@ class Ear:
     def leave(self, interest: frozenset[Wakeup]) -> None:
         """These are not needed any more by one who wanted them. The connection forgets them at leisure."""
         self._wanted.subtract(interest)
+
+    async def hears(self) -> bool:
+        """Whether what this process sends itself comes back; asks a first time if nobody listened yet."""
+        if not self._judged.is_set():
+            interest = frozenset({Wakeup.CONTROL})
+            await self.want(interest)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PROBE + _PATIENCE):
+                    await self._judged.wait()
+            self.leave(interest)
+        return not self.deaf
 
     async def close(self) -> None:
         """Stop listening."""
@@ -205,6 +217,7 @@ class Ear:
             )
         else:
             self.deaf = False
+        self._judged.set()
 
     def _heard(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
         if payload == self._probe:

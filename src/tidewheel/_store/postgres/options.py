@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,6 +18,8 @@ _DRIVERS: Final = (
     "application_name", "host", "passfile", "port", "service", "servicefile", "sslcert", "sslcrl", "sslkey", "sslmode",
     "sslpassword", "sslrootcert", "target_session_attrs",
 )  # fmt: skip
+_FILES: Final = ("sslcert", "sslcrl", "sslkey", "sslrootcert")
+_SSL: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _PLACES: Final = ("password", "user", "dbname", "database")
 _SECRET: Final = ("password", "sslpassword")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,39}")  # channels are named after it, and names end at 63 bytes
@@ -68,6 +71,8 @@ class PostgresOptions:
         for name, value in parse_qsl(parts.query, keep_blank_values=True):
             if name in (*_DRIVERS, *_PLACES):
                 passed.append((name, value))
+                if name == "sslmode" and value not in _SSL:
+                    problems.append(f"sslmode={value} in {shown!r} must be one of: {', '.join(_SSL)}.")
             elif name in _OURS:
                 ours[name] = int(value) if name in _RANGES and value.isascii() and value.isdigit() else value
                 problems += [f"{name}={value} in {shown!r} must be {what}." for what in _wrong(name, ours[name])]
@@ -88,6 +93,11 @@ class PostgresOptions:
         """The user the URL names, for messages."""
         name = urlsplit(self.dsn).username
         return unquote(name) if name else "(the operating system's user)"
+
+    def unreadable(self) -> list[str]:
+        """Files for TLS that the URL names and this user cannot read, for messages."""
+        named = [(name, value) for name, value in parse_qsl(urlsplit(self.dsn).query) if name in _FILES]
+        return [f"{name}={value}" for name, value in named if not os.access(value, os.R_OK)]
 
     def channel(self, kind: str) -> str:
         """The notification channel of a kind of hint. Channels are shared by all schemas of a database."""

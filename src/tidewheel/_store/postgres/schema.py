@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tidewheel._model.errors import StoreError
 from tidewheel._store.ledger import Ledger
 from tidewheel._store.postgres.sql import CLOCK, migrations, with_schema
 
@@ -18,6 +19,8 @@ _TABLES: Final = ("jobs", "attempts", "logs", "queues", "workers")
 _LEDGER: Final = """CREATE TABLE IF NOT EXISTS {schema}.migrations (
     version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at bigint NOT NULL)"""
 _COLUMNS: Final = {"version", "name", "checksum", "applied_at"}
+_WAIT: Final = "3s"  # who waits for a lock on the tables makes everybody behind him wait, too
+_LONG: Final = 86_400.0
 _LOCK: Final = 0x71DE3EE1  # any number of ours; with the schema's hash it is one lock for each schema
 
 
@@ -54,6 +57,28 @@ async def current(connection: Connection, options: PostgresOptions) -> int:
     return ledger.version({row[0]: row[1] for row in rows}, found)
 
 
+async def check_rights(connection: Connection, options: PostgresOptions) -> None:
+    """Refuse to begin with less than all the rights on our tables: later it would be in the middle of a job.
+
+    Raises:
+        StoreError: names the tables and the rights.
+    """
+    lacking = await connection.fetchval(
+        "SELECT string_agg(name || ' (' || kind || ')', ', ' ORDER BY place, kind) "
+        "FROM unnest($2::text[]) WITH ORDINALITY AS own (name, place), "
+        "unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS kind "
+        "WHERE NOT has_table_privilege(format('%I.%I', $1::text, name), kind)",
+        options.schema,
+        list(_TABLES),
+    )
+    if lacking:
+        raise StoreError(
+            f'The user {options.user} lacks rights on tables of the schema "{options.schema}" of {options.shown}: '
+            f"{lacking}. Let their owner run: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "
+            f'"{options.schema}" TO "{options.user}".'
+        )
+
+
 def check_automatic(version: int, options: PostgresOptions) -> None:
     """See `Ledger.check_automatic`."""
     _ledger(options).check_automatic(version, options.migrate)
@@ -68,8 +93,10 @@ async def upgrade(connection: Connection, options: PostgresOptions) -> tuple[int
         missing = _ledger(options).missing(before)
         if missing:
             await _make_room(connection, options)
+        if before:
+            await connection.execute(f"SET LOCAL lock_timeout = '{_WAIT}'")
         for migration in missing:
-            await connection.execute(with_schema(migration.text, options.schema))
+            await connection.execute(with_schema(migration.text, options.schema), timeout=_LONG)
             await connection.execute(
                 with_schema(f"INSERT INTO {{schema}}.migrations VALUES ($1, $2, $3, {CLOCK})", options.schema),
                 migration.number,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -81,6 +81,7 @@ class PostgresStore:
         if version < schema.newest():
             schema.check_automatic(version, self.options)
             await schema.upgrade(call.connection, self.options)
+        await schema.check_rights(call.connection, self.options)
         await self._joined.look(call.connection)
 
     async def close(self) -> None:
@@ -105,23 +106,26 @@ class PostgresStore:
 
     async def info(self) -> StoreInfo:
         """See `LifecycleStore.info`."""
-        ear = self._opened().ear
+        session = self._opened()
+        # Without a pooler in between a listener is heard; with one it is asked.
+        listen = session.ear is not None and not session.ear.deaf and (not session.pooled or await session.ear.hears())
 
         async def ask(call: Call) -> StoreInfo:
             row = await call.connection.fetchrow(
                 f"SELECT current_setting('server_version'), current_setting('fsync'), "
-                f"current_setting('synchronous_commit'), {CLOCK}"
+                f"current_setting('synchronous_commit'), current_setting('enable_seqscan'), {CLOCK}"
             )
             assert row is not None  # noqa: S101 -- it has no condition
-            version, fsync, commit, now = row
+            version, fsync, commit, scans, now = row
             return StoreInfo(
                 name="postgresql",
                 version=version.split()[0],
                 schema=await schema.current(call.connection, self.options),
                 now=now,
                 tx=True,
-                listen=ear is not None and not ear.deaf,
+                listen=listen,
                 durability=_durability(fsync, commit),
+                notes=tuple(_notes(self.options, pooled=session.pooled, listen=listen, steady=scans == "off")),
             )
 
         return await self._run(ask)
@@ -271,6 +275,22 @@ class PostgresStore:
         again: tuple[type[Exception], ...] = (),
     ) -> T:
         return await self._opened().run(operation, tell=tell, again=again)
+
+
+def _notes(options: PostgresOptions, *, pooled: bool, listen: bool, steady: bool) -> Iterator[str]:
+    polling = "no LISTEN, so what other processes do is found by polling (`poll` of a worker, every second by default)"
+    if options.listen == "off":
+        yield f"?listen=off: {polling}."
+    elif pooled and not listen:
+        yield f"Transaction pooling found between here and the server: {polling}."
+    elif pooled:
+        yield "A pooler was found between here and the server; it passes notifications on, so LISTEN works."
+    if pooled and not steady:
+        yield (
+            "The pooler does not pass on the settings that keep the plans of our statements steady. Give them to a user of "
+            f'its own: ALTER ROLE "{options.user}" SET enable_seqscan = off; likewise enable_bitmapscan, enable_hashjoin, '
+            "enable_mergejoin, enable_sort and jit."
+        )
 
 
 def _durability(fsync: str, commit: str) -> str:

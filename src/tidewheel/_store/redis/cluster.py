@@ -59,12 +59,12 @@ class ClusterRoute(Route):
             ranges = await ask_once(self.options, node, "CLUSTER", "SLOTS")
         except ResponseError as error:
             if "cluster support disabled" not in str(error):
-                raise translated(error, self.options, f"The node {node}") from error
+                raise translated(error, self.options, f"node {node}") from error
             raise StoreError(
                 f"{node} is a server by itself, not of a cluster. Write redis://{node}/{self.options.db}."
             ) from error
         except FAILURES as error:
-            raise translated(error, self.options, f"The node {node}") from error
+            raise translated(error, self.options, f"node {node}") from error
         known, owner = [node, *self.options.addresses], None
         for first, last, *nodes in ranges:
             found = [_address(one, node) for one in nodes]  # the master, then its replicas

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as LinkError
+from redis.exceptions import TimeoutError as LateError
 
 from tidewheel._store.redis.address import Address
 from tidewheel._store.redis.options import RedisOptions
@@ -19,16 +22,22 @@ _QUIET: Final = 15.0
 """Seconds without a message after which a server that we listen to is asked whether it is still there."""
 
 
-def new_link(options: RedisOptions, address: Address) -> Connection:
-    """A connection that is not open yet. It never retries by itself: that is decided in `links.py` and in the engine."""
+async def connected(options: RedisOptions, address: Address) -> Connection:
+    """An open connection, which the caller closes. It waits for ever and never retries: that is decided by its user.
+
+    (The driver's own limits run every command as a task of its own, and on Python 3.11 may swallow a cancellation.)
+
+    Raises:
+        redis.exceptions.RedisError: there is none.
+    """
     values: dict[str, Any] = {
         "host": address.host,
         "port": address.port,
         "db": options.db,
         "username": options.username,
         "password": options.password,
-        "socket_timeout": options.timeout / 1_000_000,
-        "socket_connect_timeout": options.connect_timeout / 1_000_000,
+        "socket_timeout": None,
+        "socket_connect_timeout": None,
         "socket_keepalive": True,
         "socket_read_size": 1 << 18,
         "client_name": "tidewheel",
@@ -36,25 +45,47 @@ def new_link(options: RedisOptions, address: Address) -> Connection:
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),
     }
-    if not options.tls:
-        return Connection(**values)
-    return SSLConnection(
-        **values,
-        ssl_cert_reqs=_VERIFY[options.tls_verify],
-        ssl_check_hostname=options.tls_verify == "full",
-        ssl_ca_certs=options.tls_ca,
-        ssl_certfile=options.tls_cert,
-        ssl_keyfile=options.tls_key,
-    )
+    if options.tls:
+        link: Connection = SSLConnection(
+            **values,
+            ssl_cert_reqs=_VERIFY[options.tls_verify],
+            ssl_check_hostname=options.tls_verify == "full",
+            ssl_ca_certs=options.tls_ca,
+            ssl_certfile=options.tls_cert,
+            ssl_keyfile=options.tls_key,
+        )
+    else:
+        link = Connection(**values)
+    try:
+        async with within(options.connect_timeout):
+            await link.connect()  # type: ignore[no-untyped-call]
+    except BaseException:
+        await link.disconnect(nowait=True)
+        raise
+    return link
+
+
+@asynccontextmanager
+async def within(limit: int) -> AsyncIterator[None]:
+    """Give up after so many microseconds.
+
+    Raises:
+        redis.exceptions.TimeoutError: they are over.
+    """
+    try:
+        async with asyncio.timeout(limit / 1_000_000):
+            yield
+    except TimeoutError:
+        raise LateError("timeout") from None
 
 
 async def ask_once(options: RedisOptions, address: Address, *words: str) -> Any:
     """The answer to one question, over a connection of its own."""
-    link = new_link(options, address)
+    link = await connected(options, address)
     try:
-        await link.connect()  # type: ignore[no-untyped-call]
-        await link.send_command(*words)
-        return await link.read_response()
+        async with within(options.timeout):
+            await link.send_command(*words)
+            return await link.read_response()
     finally:
         await link.disconnect(nowait=True)
 
@@ -72,4 +103,5 @@ async def messages(link: Connection, patience: float) -> AsyncIterator[list[byte
             message = await link.read_response(timeout=patience)
             if message is None:
                 raise LinkError("it does not answer any more")
-        yield message
+        if message[0] != b"pong":
+            yield message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 import ssl
 from typing import Final
 
@@ -67,6 +68,13 @@ def _who_we_are(error: BaseException, options: RedisOptions, place: str) -> Stor
         return StoreError(f"{place} is of a cluster, which has only database 0, not {options.db}: leave it out.")
     if "DB index" in text or "invalid DB" in text or text == "Invalid Database":
         return StoreError(f"{place} has no database {options.db} ({text}). Redis has 0 to 15 unless told otherwise.")
+    files = [
+        file for file in (options.tls_ca, options.tls_cert, options.tls_key) if file and not os.access(file, os.R_OK)
+    ]
+    if options.tls and files:
+        return StoreError(
+            f"No encrypted connection to {place}: cannot read {', '.join(files)}. Correct the URL (?tls_ca=FILE)."
+        )
     if (failure := _tls_error(error)) is not None:
         hint = _NO_TLS
         if isinstance(failure, ssl.SSLCertVerificationError):
@@ -84,6 +92,10 @@ def _where_it_is(error: BaseException, options: RedisOptions, place: str) -> Sto
     if isinstance(error, ReadOnlyError) or text.startswith("READONLY"):
         remedy = "Point the URL at the primary server." if options.topology == SINGLE else "A new master is waited for."
         return StoreUnavailable(f"{place} has become a read-only replica. {remedy}")
+    if text.startswith("UNBLOCKED"):
+        return StoreUnavailable(
+            f"{place} was made a replica while its own were waited for. The operation may be repeated."
+        )
     if text.startswith("NOREPLICAS"):
         return StoreUnavailable(
             f"{place} takes no writes, for fewer replicas follow it than its min-replicas-to-write asks for. "
@@ -127,6 +139,8 @@ def _how_it_is(error: BaseException, options: RedisOptions, place: str) -> Store
             f"are ?timeout={options.timeout / 1e6:g}s and ?connect_timeout={options.connect_timeout / 1e6:g}s.{tls}"
         )
     if isinstance(error, LOST):
+        if not options.tls and ("reset" in text or "closed" in text):
+            tls = " If it speaks TLS, write rediss instead of redis."
         return StoreUnavailable(
             f"{place} cannot be reached ({text}). Is the server running, and the address right?{tls}"
         )

@@ -14,7 +14,7 @@ from redis.exceptions import TimeoutError as LateError
 from tidewheel._model.errors import StoreError, StoreUnavailable
 from tidewheel._store.redis.address import Address
 from tidewheel._store.redis.cluster import ClusterRoute
-from tidewheel._store.redis.connect import new_link
+from tidewheel._store.redis.connect import connected, within
 from tidewheel._store.redis.errors import FAILURES, LOST, translated
 from tidewheel._store.redis.keys import key
 from tidewheel._store.redis.options import CLUSTER, SENTINEL, RedisOptions
@@ -51,6 +51,8 @@ class Links:
         self._keys: Words = (len(names), *(key(options.namespace, name) for name in names))
         self._room = asyncio.Semaphore(options.connections)
         self._idle: list[Connection] = []
+        self._lagging = False
+        """Whether the last write has reached too few replicas."""
         self._watch: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -133,9 +135,7 @@ class Links:
             self._watch = asyncio.create_task(
                 self._route.watch(self._look_again), name="tidewheel redis follows the master"
             )
-        link = new_link(self.options, at)
-        await link.connect()  # type: ignore[no-untyped-call]
-        return link
+        return await connected(self.options, at)
 
     async def _look_again(self) -> None:
         await self._turn_to(await self._route.find())
@@ -148,13 +148,17 @@ class Links:
     async def _ask(self, link: Connection, words: Words, copies: int) -> Any:
         """Ask, and wait until so many replicas have what was written, too."""
         try:
-            if copies:
-                patience = self.options.timeout // 2000  # in ms: its end must be heard before the call's own
-                await link.send_packed_command(link.pack_commands([words, ("WAIT", copies, patience)]))
-            else:
-                await link.send_command(*words)
-            answer = await self._read(link)
-            reached = await self._read(link) if copies else 0
+            async with within(self.options.timeout):
+                # In ms, and so that WAIT ends before the call does.
+                wait = ("WAIT", copies, self.options.timeout // 3000)
+                if copies and self._lagging:
+                    # Nothing is written while the replicas are away: a claim, for one, would count as a crash.
+                    await link.send_command(*wait)
+                    self._check_copies(await link.read_response(), copies)
+                commands = [words, wait] if copies else [words]
+                await link.send_packed_command(link.pack_commands(commands))
+                answer = await self._read(link)
+                reached = await self._read(link) if copies else 0
         except BaseException:  # also when cancelled: the answer would be taken for that of the next question
             await link.disconnect(nowait=True)
             raise
@@ -165,12 +169,16 @@ class Links:
         for one in (answer, reached):
             if isinstance(one, ResponseError):
                 raise one
-        if reached < copies:
+        self._check_copies(reached, copies)
+        return answer
+
+    def _check_copies(self, reached: int, copies: int) -> None:
+        self._lagging = reached < copies
+        if self._lagging:
             raise StoreUnavailable(
-                f"{self.place} has it, but only {reached} of {copies} replicas (?wait_replicas={copies}) had it in time. "
+                f"Only {reached} of {copies} replicas of {self.place} keep up (?wait_replicas={copies}). "
                 "Are they running and following? The operation may be repeated."
             )
-        return answer
 
     async def _read(self, link: Connection) -> Any:
         """The next answer; a refusal is one, too."""

@@ -17,7 +17,7 @@ from tidewheel._model.errors import StoreError
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.hints import Hints, Listener
 from tidewheel._store.redis.address import Address
-from tidewheel._store.redis.connect import messages, new_link
+from tidewheel._store.redis.connect import connected, messages
 from tidewheel._store.redis.errors import FAILURES, translated
 from tidewheel._store.redis.keys import key
 from tidewheel._store.redis.links import route_to
@@ -113,21 +113,23 @@ class Radio:
 
     async def _listen_once(self, at: Address, *, back: bool) -> bool:
         """Listen until the connection breaks; gives whether there was one."""
-        link = new_link(self._options, at)
+        link: Connection | None = None
         try:
-            await link.connect()  # type: ignore[no-untyped-call]
+            link = await connected(self._options, at)
+            self._link = link  # first: who wants more while this subscription is on its way sends one of his own
             await self._subscribe(link, self._wanted)
-            self._link = link
             await self._receive(link, back=back)
         except FAILURES as error:
             self._route.astray(error, at)
             await self._tell(translated(error, self._options, self._options.at(at)))
-            return self._link is not None
+            return link is not None
         finally:
             self._link = None
             self._tuned.clear()
-            with suppress(*FAILURES):
-                await link.disconnect(nowait=True)
+            if link is not None:
+                with suppress(*FAILURES):
+                    await link.disconnect(nowait=True)
+        return True
 
     async def _subscribe(self, link: Connection, kinds: set[Wakeup] | frozenset[Wakeup]) -> None:
         channels = [channel for channel, kind in self._channels.items() if kind in kinds]

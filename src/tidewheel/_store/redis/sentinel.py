@@ -11,7 +11,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 
 from tidewheel._model.errors import StoreError, StoreUnavailable
 from tidewheel._store.redis.address import Address
-from tidewheel._store.redis.connect import ask_once, messages, new_link
+from tidewheel._store.redis.connect import ask_once, connected, messages
 from tidewheel._store.redis.errors import FAILURES, translated
 from tidewheel._store.redis.options import RedisOptions
 from tidewheel._store.redis.route import Route
@@ -55,24 +55,27 @@ class SentinelRoute(Route):
         """
         while True:
             sentinel = self._sentinels[0]
-            link = new_link(self._theirs, sentinel)
             try:
-                await link.connect()  # type: ignore[no-untyped-call]
-                await link.send_command("SUBSCRIBE", _SWITCH)
-                async for said in messages(link, self._theirs.timeout / 1_000_000):
-                    if said[0] == b"subscribe" or said[2].split()[0].decode() == self.options.master:
-                        self._sentinels.sort(key=lambda one: one != sentinel)  # it knows what others are to learn yet
-                        with suppress(StoreError):
-                            await look_again()
+                await self._watch(sentinel, look_again)
             except FAILURES as error:
                 self.astray(error, sentinel)
-            finally:
-                with suppress(*FAILURES):
-                    await link.disconnect(nowait=True)
             await asyncio.sleep(_PAUSE)
 
+    async def _watch(self, sentinel: Address, look_again: Callable[[], Awaitable[None]]) -> None:
+        link = await connected(self._theirs, sentinel)
+        try:
+            await link.send_command("SUBSCRIBE", _SWITCH)
+            async for said in messages(link, self._theirs.timeout / 1_000_000):
+                if said[0] == b"subscribe" or said[2].split()[0].decode() == self.options.master:
+                    self._sentinels.sort(key=lambda one: one != sentinel)  # it knows what others are to learn yet
+                    with suppress(StoreError):
+                        await look_again()
+        finally:
+            with suppress(*FAILURES):
+                await link.disconnect(nowait=True)
+
     async def _ask(self, sentinel: Address) -> Address:
-        name, here = self.options.master, f"The sentinel {sentinel}"
+        name, here = self.options.master, f"sentinel {sentinel}"
         try:
             answer = await ask_once(self._theirs, sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
             if answer is not None:

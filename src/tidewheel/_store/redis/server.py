@@ -40,7 +40,8 @@ class Server:
             StoreUnavailable: a failover is under way.
         """
         place, name = options.place, self.name.capitalize()
-        if self.facts.get("redis_mode") == "sentinel":
+        mode = self.facts.get("server_mode", self.facts.get("redis_mode"))
+        if mode == "sentinel":
             raise StoreError(
                 f"{place} is a sentinel. Write redis+sentinel://{options.addresses[0]}/NAME-OF-THE-MASTER."
             )
@@ -52,8 +53,7 @@ class Server:
             raise StoreError(
                 f"{place} is a 32-bit build, whose scripts count too short for times. Use a 64-bit server."
             )
-        in_cluster = self.facts.get("redis_mode") == "cluster" or self.facts.get("cluster_enabled") == "1"
-        if in_cluster and options.topology != CLUSTER:
+        if (mode == "cluster" or self.facts.get("cluster_enabled") == "1") and options.topology != CLUSTER:
             raise StoreError(f"{place} is a node of a cluster. Write {options.in_cluster}, more nodes behind commas.")
         if self.facts.get("role") in {"slave", "replica"}:
             self._refuse_replica(options)
@@ -87,18 +87,10 @@ class Server:
                 f" What was answered is on {waits} of {replicas} {_replicas(replicas)}, too (wait_replicas={waits}): a failover "
                 f"to {'it' if replicas == waits == 1 else 'one of those'} loses nothing."
             )
-        least = await _setting(links, "min-replicas-to-write")
-        lag = await _setting(links, "min-replicas-max-lag")
-        cut_off = (
-            "A master that is cut off from its replicas goes on answering until somebody stops it, and all of that is "
-            "lost: set min-replicas-to-write 1 and min-replicas-max-lag 10."
-            if least in {"", "0", "?"}
-            else f"A master that is cut off from its replicas takes no more writes after {lag} s (min-replicas-to-write {least})."
-        )
         return (
-            " A failover loses what the replicas had not received yet, mostly the last milliseconds: jobs just enqueued are "
-            "gone, and what was just claimed or has just ended runs again, perhaps beside its first run and with the same "
-            f"fence. Remedy: ?wait_replicas=1. {cut_off}"
+            " A failover loses what the replicas had not received yet: the last milliseconds when the master crashes, a second or "
+            "so when it lives on unseen. Jobs just enqueued are gone then; what was just claimed or has just ended runs again, "
+            f"perhaps beside its first run and with the same fence. Remedy: ?wait_replicas=1. {await _cut_off(links)}"
         )
 
     async def durability(self, links: Links) -> str:
@@ -124,6 +116,24 @@ class Server:
             "A crash or restart of the server may lose every job: it keeps nothing on disk (neither AOF nor snapshots)"
             ". Set appendonly yes." + failover
         )
+
+
+async def _cut_off(links: Links) -> str:
+    """What happens to a master that nobody follows any more."""
+    least = await _setting(links, "min-replicas-to-write")
+    if least not in {"", "0", "?"}:
+        lag = await _setting(links, "min-replicas-max-lag")
+        return (
+            f"A master that is cut off from its replicas takes no writes after {lag} s (min-replicas-to-write {least})."
+        )
+    if links.options.topology == CLUSTER:
+        return (
+            "A master that is cut off from the cluster goes on for its cluster-node-timeout, and all of that is lost."
+        )
+    return (
+        "A master that is cut off from its replicas goes on answering, and all of that is lost: "
+        "set min-replicas-to-write 1 and min-replicas-max-lag 10."
+    )
 
 
 async def _setting(links: Links, name: str) -> str:
