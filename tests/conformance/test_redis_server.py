@@ -135,11 +135,19 @@ async def test_an_unreachable_server_is_named_and_may_come_back() -> None:
 async def test_a_server_that_does_not_answer_is_given_up_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        await refused(f"redis://127.0.0.1:{port}/0?timeout=0.05", StoreUnavailable, "in time", "?timeout=0.05s")
+        await refused(
+            f"redis://127.0.0.1:{port}/0?connect_timeout=0.05", StoreUnavailable, "in time", "?connect_timeout=0.05s"
+        )
 
 
 async def test_encryption_that_fails_is_named(redis: Redis) -> None:
     await refused(f"rediss://127.0.0.1:{redis.port}/0?connect_timeout=0.3", StoreError, "redis:// instead of rediss://")
+
+
+@pytest.mark.parametrize("option", ["tls_ca", "tls_cert"])
+async def test_a_certificate_that_is_not_there_is_named_and_not_waited_for(redis: Redis, option: str) -> None:
+    url = f"rediss://127.0.0.1:{redis.port}/0?{option}=/nowhere/it.pem"
+    await refused(url, StoreError, "cannot read /nowhere/it.pem", "Correct the URL")
 
 
 async def test_a_wrong_database_is_named(redis: Redis) -> None:

@@ -22,6 +22,20 @@ _QUIET: Final = 15.0
 """Seconds without a message after which a server that we listen to is asked whether it is still there."""
 
 
+class _Link(Connection):
+    """uvloop has a RuntimeError for a connection that was reset while it rested; here that is what it is, a lost one."""
+
+    async def send_packed_command(self, *words: Any, **options: Any) -> None:
+        try:
+            await super().send_packed_command(*words, **options)
+        except RuntimeError as error:
+            raise LinkError(str(error)) from error
+
+
+class _SecureLink(_Link, SSLConnection):
+    """The same, encrypted."""
+
+
 async def connected(options: RedisOptions, address: Address) -> Connection:
     """An open connection, which the caller closes. It waits for ever and never retries: that is decided by its user.
 
@@ -46,7 +60,7 @@ async def connected(options: RedisOptions, address: Address) -> Connection:
         "retry": Retry(NoBackoff(), 0),
     }
     if options.tls:
-        link: Connection = SSLConnection(
+        link: Connection = _SecureLink(
             **values,
             ssl_cert_reqs=_VERIFY[options.tls_verify],
             ssl_check_hostname=options.tls_verify == "full",
@@ -55,7 +69,7 @@ async def connected(options: RedisOptions, address: Address) -> Connection:
             ssl_keyfile=options.tls_key,
         )
     else:
-        link = Connection(**values)
+        link = _Link(**values)
     try:
         async with within(options.connect_timeout):
             await link.connect()  # type: ignore[no-untyped-call]
