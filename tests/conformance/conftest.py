@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 from tests.servers import redis as redis_server
-from tests.servers._process import NoServer, missing
+from tests.servers._process import wanted
 from tests.servers.postgres import SOURCES, Postgres, running
 from tests.servers.redis import Redis
 
@@ -17,21 +17,22 @@ _numbers = count(1)
 @pytest.fixture(scope="session", params=SOURCES)
 def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
     """A private PostgreSQL: the newest, which comes as a wheel, and the system's, where there is one."""
-    try:
-        with running(request.param) as server:
-            yield server
-    except NoServer as error:
-        missing(error)
+    with wanted(running(request.param)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def newest_postgres() -> Iterator[Postgres]:
+    """A private PostgreSQL, only the one that comes as a wheel."""
+    with wanted(running("wheel")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[Redis]:
     """A private Valkey, which comes as a wheel."""
-    try:
-        with redis_server.running("valkey") as server:
-            yield server
-    except NoServer as error:
-        missing(error)
+    with wanted(redis_server.running("valkey")) as server:
+        yield server
 
 
 @pytest.fixture

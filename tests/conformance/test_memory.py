@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tidewheel._store.memory import MemoryStore
@@ -10,5 +12,6 @@ from tidewheel.testing.conformance.kit import StoreMaker
 
 
 @pytest.fixture
-def make_store() -> StoreMaker:
+def make_store(record_property: Callable[[str, object], None]) -> StoreMaker:
+    record_property("store", "memory")
     return MemoryStore

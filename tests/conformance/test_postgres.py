@@ -13,5 +13,8 @@ from tidewheel.testing.conformance.kit import StoreMaker
 
 
 @pytest.fixture
-def make_store(postgres: Postgres, new_schema: Callable[[], str]) -> StoreMaker:
+def make_store(
+    postgres: Postgres, new_schema: Callable[[], str], record_property: Callable[[str, object], None]
+) -> StoreMaker:
+    record_property("store", postgres.name)
     return lambda env: PostgresStore(f"{postgres.url}?schema={new_schema()}", env)

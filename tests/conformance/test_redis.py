@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
-from tests.servers._process import NoServer, missing
+from tests.servers._process import wanted
 from tests.servers.redis import Redis, running, sources
 
 from tidewheel._store.redis import RedisStore
@@ -18,13 +18,11 @@ _numbers = count()
 
 @pytest.fixture(scope="session", params=sources())
 def server(request: pytest.FixtureRequest) -> Iterator[Redis]:
-    try:
-        with running(request.param) as one:
-            yield one
-    except NoServer as error:
-        missing(error)
+    with wanted(running(request.param)) as one:
+        yield one
 
 
 @pytest.fixture
-def make_store(server: Redis) -> StoreMaker:
+def make_store(server: Redis, record_property: Callable[[str, object], None]) -> StoreMaker:
+    record_property("store", server.name)
     return lambda env: RedisStore(f"{server.url}?namespace=test{next(_numbers)}", env)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tidewheel.testing.conformance.kit import StoreMaker
 
 
 @pytest.fixture
-def make_store(tmp_path: Path) -> StoreMaker:
+def make_store(tmp_path: Path, record_property: Callable[[str, object], None]) -> StoreMaker:
+    record_property("store", "SQLite")
     numbers = count()
     return lambda env: SqliteStore(str(tmp_path / f"jobs{next(numbers)}.db"), env)

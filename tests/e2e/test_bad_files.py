@@ -111,7 +111,7 @@ def cut_short(path: Path) -> None:
 
 
 USED: list[tuple[Callable[[Path], None], type[StoreError], str]] = [
-    (newer_schema, SchemaMismatch, "has schema 99"),
+    (newer_schema, SchemaMismatch, "has schema version 99"),
     (changed_migration, SchemaMismatch, "was applied to"),
     (damaged_schema, StoreError, "recover it with `sqlite3 FILE .recover`"),
     (cut_short, StoreError, "recover it with `sqlite3 FILE .recover`"),

