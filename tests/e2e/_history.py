@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 HISTORY: Final = "TIDEWHEEL_TEST_HISTORY"
 """Environment variable that tells job bodies where the history file lies."""
@@ -30,12 +30,16 @@ PROMISES: Final = {
     "completed twice": "a completion was recorded although one was recorded before",
     "changed after its end": "a job left a final state",
     "run after completion": "a body started under a later epoch than the one that was recorded as completed",
-    "overlap": "two bodies of one job ran at once, and the worker of the first was neither killed nor paused",
+    "overlap": "two bodies of one job ran at once, though neither the first one's worker nor the store had been away",
     "lease used twice": "two bodies ran under one epoch",
     "run without a claim": "a body ran under an epoch, or with an attempt number, that the store never gave out",
     "completed without a run": "a completion was recorded under an epoch whose body did not come to its end",
     "late write accepted": "what a body returned under one epoch was recorded as the result of another",
-    "miscounted": "epoch, attempt or crashes did not change as the move says",
+    "miscounted": "epoch, attempt or crashes did not change as the move says, or are not what the records add up to",
+    "end not recorded": "a body ran under an epoch, and the store has no word of how that ended",
+    "gave up": "a worker that had run jobs ended by an error of its own",
+    "not told once": "a job was given up, and the job that tells of it is missing, or there are two",
+    "doubled": "an order that its caller repeated after a lost reply made two jobs",
 }
 """The kinds of findings, and what each means."""
 
@@ -71,6 +75,18 @@ class Change(NamedTuple):
     attempt: int
     crashes: int
     result: str | None = None
+
+
+class Recorder(Protocol):
+    """Keeps every change of state, inside the store or beside it, in the transaction that makes it."""
+
+    def changes(self) -> list[Change]:
+        """Everything so far; the changes of one job are in order."""
+        ...
+
+    def moments(self) -> list[float]:
+        """When each of the changes was made, in seconds since 1970, in the same order."""
+        ...
 
 
 class Audit:
@@ -221,13 +237,15 @@ def _end_with_their_settlement(runs: Mapping[str, list[Execution]], moves: Mappi
                     run.ended = run.started
 
 
-def _pauses(lines: Sequence[Mapping[str, Any]]) -> dict[int, list[tuple[float, float]]]:
-    pauses: dict[int, list[tuple[float, float]]] = {}
+def _pauses(lines: Sequence[Mapping[str, Any]]) -> dict[int | None, list[tuple[float, float]]]:
+    """When which worker was frozen. Under None: when the store was down, which keeps everybody from extending leases."""
+    pauses: dict[int | None, list[tuple[float, float]]] = {}
     for line in lines:
-        if line["what"] == "paused":
-            pauses.setdefault(line["worker"], []).append((line["at"], float("inf")))
-        elif line["what"] == "resumed":
-            open_pauses = pauses.get(line["worker"], [])
+        who = line.get("worker")
+        if line["what"] in ("paused", "down"):
+            pauses.setdefault(who, []).append((line["at"], float("inf")))
+        elif line["what"] in ("resumed", "up"):
+            open_pauses = pauses.get(who, [])
             if open_pauses:
                 open_pauses[-1] = (open_pauses[-1][0], line["at"])
     return pauses
@@ -281,16 +299,21 @@ def _judge_runs(verdict: Verdict, job: str, done: list[Execution], steps: list[C
 
 
 def _judge_overlaps(
-    verdict: Verdict, job: str, done: list[Execution], pauses: Mapping[int, list[tuple[float, float]]], lease: float
+    verdict: Verdict,
+    job: str,
+    done: list[Execution],
+    pauses: Mapping[int | None, list[tuple[float, float]]],
+    lease: float,
 ) -> None:
     for stale, fresh in itertools.pairwise(sorted(done, key=lambda run: run.epoch)):
         both = max(stale.started, fresh.started)
         if min(stale.ended, fresh.ended) <= both:
             continue
-        # A paused worker cannot extend its leases: what it held is given to others, and what it writes later is
-        # refused. (Half a lease for clocks and the time of the last beat before the pause.)
+        # A paused worker cannot extend its leases, nor can anybody while the store is down: what it held is given to
+        # others, and what it writes later is refused. (Half a lease for clocks and the time of the last beat before.)
         paused = any(
-            begin <= both and min(end, both) - begin >= lease / 2 for begin, end in pauses.get(stale.worker, [])
+            begin <= both and min(end, both) - begin >= lease / 2
+            for begin, end in (*pauses.get(stale.worker, ()), *pauses.get(None, ()))
         )
         if not paused:
             gap = min(stale.ended, fresh.ended) - both

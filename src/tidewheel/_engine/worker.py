@@ -14,7 +14,7 @@ import logging
 import os
 import platform
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
@@ -118,18 +118,19 @@ class Worker:
         # would make it wait as long for each of them.
         interval = sys.getswitchinterval()
         sys.setswitchinterval(min(interval, _SWITCH))
-        try:
-            await self._work(store)
-        finally:
-            sys.setswitchinterval(interval)
-            self._settler.close()
-            await settling
-            await self._say_goodbye(store)
-            self.app.telemetry.emit("worker.stopped", worker=self.id, reason=self._reason)
+        with ExitStack() as to_the_end:
+            try:
+                await self._work(store, to_the_end)
+            finally:
+                sys.setswitchinterval(interval)
+                self._settler.close()
+                await settling
+                await self._say_goodbye(store)
+                self.app.telemetry.emit("worker.stopped", worker=self.id, reason=self._reason)
         _log.info("Worker %s stopped (%s) after %d attempts.", self.id, self._reason, self.done)
         return self._reason
 
-    async def _work(self, store: Store) -> None:
+    async def _work(self, store: Store, to_the_end: ExitStack) -> None:
         tasks, options = self.app.tasks, self.options
         self._keeper = Keeper(
             store,
@@ -157,14 +158,16 @@ class Worker:
             if self._stop.is_set():
                 return
             async with services(sweeper.run(), listener.run(), self._watch(store), raised(self._keeper.failed)):
-                with signals.heard(self._note_stop) if self.options.signals else nullcontext():
-                    self.app.telemetry.emit("worker.started", worker=self.id)
-                    _log.info("Worker %s started: %s.", self.id, ", ".join(self.queues))
-                    try:
-                        await self._claim_until_stopped()
-                        await self._drain()
-                    finally:  # also when something failed, or the host program cancels us
-                        await self._hand_back()
+                if options.signals:
+                    # Until the last outcome is written: a signal that is not heard kills, and it would run again.
+                    to_the_end.enter_context(signals.heard(self._note_stop))
+                self.app.telemetry.emit("worker.started", worker=self.id)
+                _log.info("Worker %s started: %s.", self.id, ", ".join(self.queues))
+                try:
+                    await self._claim_until_stopped()
+                    await self._drain()
+                finally:  # also when something failed, or the host program cancels us
+                    await self._hand_back()
         finally:
             await self._keeper.stop()
             for executor in executors.values():

@@ -1,0 +1,39 @@
+"""The app of a campaign's workers: that of the end-to-end tests, with what the campaign does to its store and its clock."""
+
+from __future__ import annotations
+
+import os
+
+from tests.chaos.faults.calls import CALLS
+from tests.chaos.faults.clock import CLOCK, WrongClock
+from tests.e2e._history import HISTORY, write
+from tests.e2e.apps import jobs
+
+from tidewheel import App, DeadLetter
+from tidewheel.testing.faults import Fault, FaultPlan, inject
+
+
+async def tell(dead: DeadLetter) -> None:
+    """Hears of the jobs that were given up."""
+    with jobs.noted():
+        pass
+
+
+def build(url: str, plan: FaultPlan | None, history: str) -> App:
+    """The app on a store. Of all that a campaign does to workers, only frail jobs become dead letters."""
+    clock = os.environ.get(CLOCK)
+    made = jobs.build(url, crashes=100, attempts=1000, env=None if clock is None else WrongClock.env(clock))
+    made.task(name="frail", max_crashes=2)(jobs.hop)
+    made.on_dead_letter(tell)
+
+    def note(call: str, fault: Fault) -> None:
+        write(history, what="fault", call=call, fault=fault, worker=os.getpid())
+
+    if plan is not None:
+        inject(made, plan, told=note)
+    return made
+
+
+if jobs.STORE in os.environ:
+    given = FaultPlan.decode(os.environ[CALLS]) if CALLS in os.environ else None
+    app = build(os.environ[jobs.STORE], given, os.environ[HISTORY])
