@@ -151,4 +151,10 @@ class Session:
 
     async def _notify(self, kinds: Iterable[Wakeup], payload: str) -> None:
         channels = sorted(self._options.channel(kind) for kind in kinds)
-        await self._pool.execute("SELECT pg_notify(channel, $2) FROM unnest($1::text[]) AS channel", channels, payload)
+        # A hint may be lost, so its commit need not wait for the disk.
+        await self._pool.execute(
+            "SELECT set_config('synchronous_commit', 'off', true), pg_notify(channel, $2) "
+            "FROM unnest($1::text[]) AS channel",
+            channels,
+            payload,
+        )

@@ -46,11 +46,12 @@ class Call:
 
 async def enqueue(call: Call, jobs: Sequence[NewJob], now: int | None) -> list[Enqueued]:
     """See `WorkStore.enqueue`."""
-    if len(jobs) == 1:
+    parts = _without_twins(jobs)
+    if len(parts) == 1:
         return await _enqueue(call, jobs, now)
     answers: list[Enqueued] = []
     async with call.connection.transaction():
-        for part in _without_twins(jobs):
+        for part in parts:
             answers += await _enqueue(call, part, now)
     return answers
 
