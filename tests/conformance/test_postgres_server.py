@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +20,7 @@ from tidewheel._model.query import Accepted, Action, JobFilter
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want
 from tidewheel._store.postgres import PostgresStore, listen
 from tidewheel._store.postgres.schema import newest
+from tidewheel._store.postgres.session import Session
 from tidewheel._store.postgres.sql import with_schema
 from tidewheel.testing.conformance.kit import BOOM, HOUR, worker_info
 
@@ -212,6 +213,50 @@ async def _rounds(count: int, store: PostgresStore) -> None:
     """Let some time pass: so many round trips to the server."""
     for _ in range(count):
         await store.get(["x"])
+
+
+async def test_the_first_hint_after_a_silence_travels_with_its_job(
+    postgres: Postgres, new_schema: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listen, "_GATHER", 0.05)
+    url = f"{postgres.url}?schema={new_schema()}"
+    store, other = PostgresStore(url), PostgresStore(url)
+    await store.open()
+    await other.open()
+    sent: list[list[Wakeup]] = []
+    tell = Session._notify
+
+    async def told(session: Session, kinds: Iterable[Wakeup], payload: str) -> None:
+        if not payload.startswith("probe"):
+            sent.append(list(kinds))
+        await tell(session, kinds, payload)
+
+    monkeypatch.setattr(Session, "_notify", told)
+    async with other.wakeups(frozenset({Wakeup.WORK})) as hints:
+        await store.enqueue([NewJob(id="a", kind="work", args="{}")])
+        assert await anext(hints) == {Wakeup.WORK}
+        assert sent == []
+        await store.enqueue([NewJob(id="b", kind="work", args="{}")])
+        assert sent == []  # it gathers behind the first
+        await store.close()
+        assert await anext(hints) == {Wakeup.WORK}
+    assert sent == [[Wakeup.WORK]]
+    await other.close()
+
+
+async def test_a_job_that_is_there_already_is_no_news(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+    url = f"{postgres.url}?schema={new_schema()}"
+    store, other = PostgresStore(url), PostgresStore(url)
+    await store.open()
+    await other.open()
+    job, later = NewJob(id="a", kind="work", args="{}"), NewJob(id="b", kind="work", args="{}", delay=HOUR)
+    await store.enqueue([job])
+    async with other.wakeups() as hints:
+        await store.enqueue([job])
+        await store.enqueue([later])
+        assert await anext(hints) == {Wakeup.DUE}
+    await store.close()
+    await other.close()
 
 
 async def test_hints_of_other_processes_can_be_turned_off(postgres: Postgres, new_schema: Callable[[], str]) -> None:

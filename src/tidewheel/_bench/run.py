@@ -27,7 +27,6 @@ from tidewheel._bench.tasks import QUEUE, Bench
 _ONE_BY_ONE: Final = 3000
 _SAMPLES: Final = 500
 _SPACING: Final = 0.004
-_CONCURRENCY: Final = 200
 
 
 class Figures(msgspec.Struct, kw_only=True):
@@ -50,10 +49,10 @@ class Child:
         self._process = process
 
     @classmethod
-    async def start(cls, url: str) -> Child:
+    async def start(cls, url: str, concurrency: int) -> Child:
         """Start one and wait until it is ready."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tidewheel._bench.child", url, str(_CONCURRENCY),
+            sys.executable, "-m", "tidewheel._bench.child", url, str(concurrency),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         child = cls(process)
@@ -85,8 +84,8 @@ class Child:
         return heard
 
 
-async def measure(url: str, jobs: int, tell: Callable[[str], None]) -> Figures:
-    """One run on the store at `url`; its bench queue is emptied before and after."""
+async def measure(url: str, jobs: int, concurrency: int, tell: Callable[[str], None]) -> Figures:
+    """One run on the store at `url`; its bench queue is emptied before and after. `concurrency`: slots of a worker."""
     bench = Bench(url)
     async with bench.app:
         await bench.app.queues.empty(QUEUE)
@@ -102,14 +101,14 @@ async def measure(url: str, jobs: int, tell: Callable[[str], None]) -> Figures:
         await bench.app.enqueue_many(bench.noop.job() for _ in range(jobs))
         bulk = jobs / (time.perf_counter() - start)
         tell("drain with one process")
-        drain_1, rss = await _drain(url, jobs, 1)
+        drain_1, rss = await _drain(url, jobs, 1, concurrency)
         await bench.app.enqueue_many(bench.noop.job() for _ in range(jobs))
         tell("drain with two processes")
-        drain_2, _ = await _drain(url, jobs, 2)
+        drain_2, _ = await _drain(url, jobs, 2, concurrency)
         await _all_completed(bench, jobs * 2)
         await bench.app.queues.empty(QUEUE)
         tell("latency")
-        latency = await _latency(bench, url)
+        latency = await _latency(bench, url, concurrency)
         await bench.app.queues.empty(QUEUE)
         info = await bench.app.info()
     return Figures(
@@ -124,8 +123,8 @@ async def measure(url: str, jobs: int, tell: Callable[[str], None]) -> Figures:
     )
 
 
-async def _drain(url: str, jobs: int, processes: int) -> tuple[float, int]:
-    children = [await Child.start(url) for _ in range(processes)]
+async def _drain(url: str, jobs: int, processes: int, concurrency: int) -> tuple[float, int]:
+    children = [await Child.start(url, concurrency) for _ in range(processes)]
     ran = dict.fromkeys(range(processes), 0)
     last = start = time.time()
 
@@ -156,8 +155,8 @@ async def _all_completed(bench: Bench, jobs: int) -> None:
             raise RuntimeError(f"{jobs} jobs should be completed; the store has {queue.counts}.")
 
 
-async def _latency(bench: Bench, url: str) -> dict[str, float]:
-    child = await Child.start(url)
+async def _latency(bench: Bench, url: str, concurrency: int) -> dict[str, float]:
+    child = await Child.start(url, concurrency)
     child.say("go")
     await (await bench.stamp.enqueue(time.time())).result("10s")
     await bench.app.queues.empty(QUEUE)
@@ -191,7 +190,9 @@ def median(runs: list[Figures]) -> Figures:
     )
 
 
-def main(store: str | None = None, jobs: int = 20_000, repeat: int = 3, *, as_json: bool = False) -> int:
+def main(
+    store: str | None = None, jobs: int = 20_000, repeat: int = 3, concurrency: int = 500, *, as_json: bool = False
+) -> int:
     """Run the bench `repeat` times and print the medians.
 
     Raises:
@@ -203,7 +204,7 @@ def main(store: str | None = None, jobs: int = 20_000, repeat: int = 3, *, as_js
         )
     with tempfile.TemporaryDirectory(prefix="tidewheel-bench-") as folder:
         url = store or f"sqlite:///{Path(folder, 'bench.db')}"
-        runs = [asyncio.run(measure(url, jobs, _teller(number, repeat))) for number in range(repeat)]
+        runs = [asyncio.run(measure(url, jobs, concurrency, _teller(number, repeat))) for number in range(repeat)]
         figures = median(runs)
     sys.stderr.write("\r\033[K" if sys.stderr.isatty() else "")
     if as_json:

@@ -14,9 +14,12 @@ from tidewheel._cli.params import examples
     "--jobs", type=click.IntRange(100, 10_000_000), default=20_000, show_default=True, help="Jobs per figure."
 )
 @click.option("--repeat", type=click.IntRange(1, 100), default=3, show_default=True, help="Runs; the medians count.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 10_000), default=500, show_default=True, help="Slots of a worker process."
+)
 @json_option
-def bench(store: str | None, jobs: int, repeat: int, as_json: bool) -> int:
+def bench(store: str | None, jobs: int, repeat: int, concurrency: int, as_json: bool) -> int:
     """Measure a store on this machine: enqueue, drain, latency, memory."""
     from tidewheel._bench import run
 
-    return run.main(store, jobs, repeat, as_json=as_json)
+    return run.main(store, jobs, repeat, concurrency, as_json=as_json)

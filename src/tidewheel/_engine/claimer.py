@@ -98,6 +98,8 @@ class Claimer:
         while queues and not claimed and self.free > 0 and not self._stopped.is_set():
             slots = min(self.free, self._most)
             claimed = await self._claim(_shared(slots, queues))
+            if 0 < len(claimed) < slots:
+                await asyncio.sleep(0)  # the line is at its end: what was found starts before we ask again
             queues = queues[slots:]  # fewer slots than queues: those that could not be asked yet
         self.idle = not claimed
         return len(claimed)

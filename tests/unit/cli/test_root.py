@@ -110,6 +110,8 @@ def test_python_m_tidewheel_is_the_command() -> None:
         (["jobs", "list"], "TIDEWHEEL_STORE"),
         (["jobs", "list", "--app", "a:b", "--store", "memory://"], "exclude one another"),
         (["queues", "list", "--store", "sqlit:///x"], "Did you mean sqlite?"),
+        (["queues", "list", "--store", "redsi+sentinel://x/m"], "Did you mean redis+sentinel?"),
+        (["queues", "list", "--store", "valky+cluster://x/"], "Did you mean valkey+cluster?"),
         (["queues", "list", "--store", "sqlite:///x.db?durabilty=full"], "Did you mean durability?"),
         (["worker"], "TIDEWHEEL_APP"),
     ],
@@ -205,5 +207,5 @@ def test_bench_and_demo_hand_over_their_options(command: Command, monkeypatch: p
     monkeypatch.setattr(demo, "main", main)
     assert command("bench", "--store", "memory://", "--jobs", "1000", "--json").code == 3
     assert command("demo", "--plain").code == 3
-    assert calls[0] == (("memory://", 1000, 3), {"as_json": True})
+    assert calls[0] == (("memory://", 1000, 3, 500), {"as_json": True})
     assert calls[1][1]["plain"] is True

@@ -2,6 +2,7 @@
 
 * A hint is sent behind the commit, not inside: a transaction that notifies takes a lock of the whole database while
   it commits, and waits for the disk under it. So hints of many calls go out as one, and a lost one costs a poll.
+  Only the first enqueue after a silence carries its hint itself: a worker hears of it one round trip earlier.
 * One channel for each kind, so nobody is woken for what he does not want to hear.
 * What this process sends itself it has heard already; the payload says who sent.
 * A pooler that hands out connections by the transaction swallows notifications. So whoever begins to listen sends
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
@@ -44,7 +46,16 @@ class Teller:
         self._send = send
         self._waiting: set[Wakeup] = set()
         self._sending: asyncio.Task[None] | None = None
-        self._first: asyncio.Future[None] | None = None
+        self._spoken = -math.inf
+
+    @property
+    def free(self) -> bool:
+        """Nothing is going out, nor was just now."""
+        return self._sending is None and self._pause() <= 0
+
+    def spoken(self) -> None:
+        """A hint went out another way: what comes next gathers behind it."""
+        self._spoken = asyncio.get_running_loop().time()
 
     def tell(self, kinds: Iterable[Wakeup]) -> asyncio.Future[None] | None:
         """Send soon. What can be awaited is done when the hint is out; None means that others are going out."""
@@ -52,12 +63,17 @@ class Teller:
         if self._sending is not None or not self._waiting:
             return None
         loop = asyncio.get_running_loop()
-        self._first = loop.create_future()
-        self._sending = loop.create_task(self._run(self._first), name="tidewheel hints")
-        return self._first
+        pause, first = self._pause(), loop.create_future()
+        self._sending = loop.create_task(self._run(pause, first), name="tidewheel hints")
+        return None if pause > 0 else first
 
-    async def _run(self, first: asyncio.Future[None]) -> None:
+    def _pause(self) -> float:
+        return self._spoken + _GATHER - asyncio.get_running_loop().time()
+
+    async def _run(self, pause: float, first: asyncio.Future[None]) -> None:
         try:
+            if pause > 0:
+                await asyncio.sleep(pause)
             while self._waiting:
                 kinds, self._waiting = frozenset(self._waiting), set()
                 with contextlib.suppress(*ERRORS):  # hints may be lost

@@ -47,6 +47,7 @@ class Session:
         self._pool = pool
         self._under_way = 0
         self._idle = asyncio.Event()
+        self._voice = options.channel(Wakeup.WORK), sender
         self._teller = Teller(lambda kinds: self._notify(kinds, sender)) if options.listen == "auto" else None
         self.ear = Ear(options, hints, sender, env.random, self._notify) if options.listen == "auto" else None
         self._guard = self._until_the_loop_ends()
@@ -106,7 +107,8 @@ class Session:
     ) -> T:
         """Do something with a connection, again when another transaction was in the way; then pass on its hints.
 
-        With `tell` a lone hint is out when this returns: the caller may be a script that ends at once.
+        With `tell` a lone hint is out when this returns: the caller may be a script that ends at once. If nobody else
+        is speaking, that there is work is said in the transaction itself, which saves a round trip.
 
         Raises:
             StoreUnavailable, StoreFull, StoreError: see `WorkStore`.
@@ -117,29 +119,40 @@ class Session:
             )
         self._under_way += 1
         try:
-            answer, hints = await self._repeated(work, (*AGAIN, *again))
-            if hints:
-                self._hints.ring(hints)
-                if self._teller is not None:
-                    out = self._teller.tell(hints)
-                    if tell and out is not None:
-                        await asyncio.shield(out)
+            voice = self._voice if tell and self._teller is not None and self._teller.free else None
+            answer, call = await self._repeated(work, (*AGAIN, *again), voice)
+            if call.hints:
+                self._hints.ring(call.hints)
+                await self._tell(call, wait=tell)
             return answer
         finally:
             self._under_way -= 1
             if self._under_way == 0:
                 self._idle.set()
 
+    async def _tell(self, call: Call, *, wait: bool) -> None:
+        if self._teller is None:
+            return
+        if call.said:
+            self._teller.spoken()
+            call.hints.discard(Wakeup.WORK)
+        out = self._teller.tell(call.hints)
+        if wait and out is not None:
+            await asyncio.shield(out)
+
     async def _repeated(
-        self, work: Callable[[Call], Awaitable[T]], again: tuple[type[Exception], ...]
-    ) -> tuple[T, set[Wakeup]]:
+        self,
+        work: Callable[[Call], Awaitable[T]],
+        again: tuple[type[Exception], ...],
+        voice: tuple[str, str] | None,
+    ) -> tuple[T, Call]:
         tries = 0
         while True:
             try:
                 async with self._pool.acquire() as connection:
-                    call = Call(connection, self._options.schema)
+                    call = Call(connection, self._options.schema, voice)
                     try:
-                        return await work(call), call.hints
+                        return await work(call), call
                     except BROKEN:
                         connection.terminate()
                         raise

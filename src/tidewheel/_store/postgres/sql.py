@@ -44,12 +44,12 @@ def statement(name: str, schema: str) -> str:
 
 @cache
 def rows_statement(name: str, schema: str, columns: tuple[tuple[str, str], ...], same: tuple[bool, ...]) -> str:
-    """A statement with `{values}` and `{rows}` filled in for (name, type) columns, behind two parameters.
+    """A statement with `{values}` and `{rows}` filled in for (name, type) columns, behind four parameters.
 
     A column whose value all rows share (`same`) is one plain parameter; the others are arrays.
     """
     values, arrays, names = [], [], []
-    for number, ((column, kind), one) in enumerate(zip(columns, same, strict=True), start=3):
+    for number, ((column, kind), one) in enumerate(zip(columns, same, strict=True), start=5):
         if one:
             values.append(f"${number}::{kind} AS {column}")
         else:

@@ -30,14 +30,19 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 class Call:
-    """What an operation gets: a connection, the schema, and a place for hints that go out after the commit."""
+    """What an operation gets: a connection, the schema, and a place for hints that go out after the commit.
 
-    __slots__ = ("connection", "hints", "schema")
+    With a `voice` (channel and word) that there is work may be said by the statement itself; `said` tells that it was.
+    """
 
-    def __init__(self, connection: Connection, schema: str) -> None:
+    __slots__ = ("connection", "hints", "said", "schema", "voice")
+
+    def __init__(self, connection: Connection, schema: str, voice: tuple[str, str] | None = None) -> None:
         self.connection = connection
         self.schema = schema
+        self.voice = voice
         self.hints: set[Wakeup] = set()
+        self.said = False
 
     def sql(self, name: str) -> str:
         """A statement."""
@@ -50,6 +55,7 @@ async def enqueue(call: Call, jobs: Sequence[NewJob], now: int | None) -> list[E
     if len(parts) == 1:
         return await _enqueue(call, jobs, now)
     answers: list[Enqueued] = []
+    call.voice = None
     async with call.connection.transaction():
         for part in parts:
             answers += await _enqueue(call, part, now)
@@ -95,11 +101,12 @@ async def _insert(call: Call, jobs: Sequence[NewJob], now: int | None) -> frozen
     same = tuple([column.count(column[0]) == len(jobs) for column in values])
     parameters = [column[0] if one else column for column, one in zip(values, same, strict=True)]
     sql = rows_statement("enqueue", call.schema, NEW, same)
-    row = await call.connection.fetchrow(sql, now, len(jobs), *parameters)
+    row = await call.connection.fetchrow(sql, now, len(jobs), *(call.voice or (None, None)), *parameters)
     assert row is not None  # noqa: S101 -- a count
-    count, available, ids = row
+    count, available, ids, _ = row
     if available:
         call.hints.add(Wakeup.WORK)
+        call.said = call.voice is not None
     if count > available:
         call.hints.add(Wakeup.DUE)
     return None if count == len(jobs) else frozenset(ids or ())

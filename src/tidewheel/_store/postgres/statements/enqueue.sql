@@ -1,6 +1,7 @@
 -- Add jobs, many at a time, in their order; a row that clashes with an id or a live unique key (of the table or of
 -- an earlier row) is left out.
--- takes: now or null, how many there are, then the columns of rows.NEW, each one value for all rows or an array
+-- takes: now or null, how many there are, a channel and a word to notify it with when any is available (or nulls),
+--        then the columns of rows.NEW, each one value for all rows or an array
 -- gives: how many were added, how many of them as available, and, when any was left out, the ids added
 -- locks: waits for other transactions that add the same id or unique key
 WITH added AS (
@@ -18,5 +19,6 @@ WITH added AS (
     RETURNING id, state
 )
 SELECT count(*), count(*) FILTER (WHERE state = 'available'),
-    CASE WHEN count(*) < $2::bigint THEN array_agg(id) END
+    CASE WHEN count(*) < $2::bigint THEN array_agg(id) END,
+    CASE WHEN $3::text IS NOT NULL AND count(*) FILTER (WHERE state = 'available') > 0 THEN pg_notify($3, $4::text) END
 FROM added
