@@ -59,7 +59,7 @@ class Card:
     longest_wait: float
     """The longest time without a completion while jobs were waiting, the store's outages included."""
     longest_idle_after_restart: float
-    """The longest time that a worker which lived through a restart of the store did nothing after it."""
+    """The longest time until a worker which lived through a restart of the store started a job after it."""
     machine: str
     findings: list[str]
 
@@ -104,13 +104,14 @@ class Card:
             ("recovery after a kill, p50 / p99", f"{self.recovery_p50:.2f} s / {self.recovery_p99:.2f} s"),
             ("longest time without a completion while work waited", f"{self.longest_wait:.2f} s"),
             (
-                "longest time a live worker did nothing after a restart",
+                "longest time until a live worker started a job after a restart",
                 f"{self.longest_idle_after_restart:.2f} s" if self.store != "sqlite" else "-",
             ),
             ("machine", self.machine),
         ]
 
 
+_HINDRANCES: Final = frozenset({"gone", "paused", "told to stop"})
 _CALLS: Final = {"refuse": "refused", "forget": "lost their reply", "delay": "late", "repeat": "done twice"}
 
 
@@ -174,18 +175,16 @@ def _recoveries(lines: Sequence[Mapping[str, Any]], killed: set[int], records: R
     return [rescued[run.job, run.epoch] - deaths[run.worker] for run in lost if (run.job, run.epoch) in rescued]
 
 
-_SIGNS = frozenset({"start", "end", "fail", "cut"})
-_ENDS = frozenset({"gone", "paused", "told to stop"})
-
-
 def longest_idle(lines: Sequence[Mapping[str, Any]]) -> float:
-    """The longest time from the return of the store until a worker that had worked before did something again.
+    """The longest time from the return of the store until a worker that had run jobs before started one again.
 
-    When it is killed, frozen or stopped before that, or the store goes down again, the time until then counts.
+    When it is killed, frozen or told to stop before that, or the store goes down again, the time until then counts. From
+    then on it is not waited for: the process of a CPU-bound job may still write lines in its worker's name.
     """
     longest = 0.0
     waiting: dict[int, float] = {}
     at_work: set[int] = set()
+    hindered: set[int] = set()
     for line in sorted(lines, key=lambda one: one["at"]):
         what, at, worker = line["what"], line["at"], line.get("worker")
         if what == "up":
@@ -195,12 +194,17 @@ def longest_idle(lines: Sequence[Mapping[str, Any]]) -> float:
             waiting = {}
             if what == "over":
                 break
-        elif worker is not None and what in _SIGNS | _ENDS:
+        elif worker is None:
+            continue
+        elif what in _HINDRANCES:
             longest = max(longest, at - waiting.pop(worker, at))
-            if what in _SIGNS:
-                at_work.add(worker)
-            else:
-                at_work.discard(worker)
+            at_work.discard(worker)
+            hindered.add(worker)
+        elif what == "resumed":
+            hindered.discard(worker)
+        elif what == "start" and worker not in hindered:
+            longest = max(longest, at - waiting.pop(worker, at))
+            at_work.add(worker)
     return round(longest, 3)
 
 

@@ -72,18 +72,36 @@ def test_the_longest_wait_counts_only_while_something_waits() -> None:
     assert _card.longest_wait([one for _, one in story], [at for at, _ in story]) == pytest.approx(3.0)
 
 
-def test_a_worker_is_idle_from_the_return_of_the_store_until_it_does_something() -> None:
-    story = [
+Steps = list[tuple[str, float, int | None]]
+
+
+def _idle(steps: Steps) -> float:
+    return _card.longest_idle([{"what": what, "at": at, "worker": worker} for what, at, worker in steps])
+
+
+def test_a_worker_is_idle_from_the_return_of_the_store_until_it_starts_something() -> None:
+    steps: Steps = [
         ("start", 1.0, 1), ("start", 1.0, 2), ("start", 1.0, 3), ("down", 2.0, None), ("up", 3.0, None),
-        ("end", 3.5, 1),  # at work again after half a second
+        ("end", 3.1, 1), ("start", 3.5, 1),  # at work again after half a second; what ended had begun before
         ("gone", 5.0, 2),  # killed before it did anything
         ("start", 5.5, 4),  # it was not here before
         ("start", 9.0, 3), ("down", 9.5, None), ("up", 10.0, None), ("start", 10.1, 1), ("over", 12.0, None),
-        ("end", 99.0, 3),  # after the load there may be nothing to do
+        ("start", 99.0, 3),  # after the load there may be nothing to do
     ]  # fmt: skip
-    lines = [{"what": what, "at": at, "worker": worker} for what, at, worker in story]
-    assert _card.longest_idle(lines) == pytest.approx(6.0)
-    assert _card.longest_idle(lines[:7]) == pytest.approx(2.0)
+    assert _idle(steps) == pytest.approx(6.0)
+    assert _idle(steps[:8]) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("end", ["gone", "paused", "told to stop"])
+def test_nobody_waits_for_a_worker_in_whose_name_a_process_still_writes(end: str) -> None:
+    steps: Steps = [("start", 1.0, 1), (end, 2.0, 1), ("start", 2.01, 1), ("up", 3.0, None), ("down", 40.0, None)]
+    assert _idle(steps) == 0.0
+
+
+def test_a_worker_that_goes_on_counts_again_from_its_next_start() -> None:
+    steps: Steps = [("start", 1.0, 1), ("paused", 2.0, 1), ("up", 3.0, None), ("resumed", 4.0, 1)]
+    steps += [("down", 9.0, None), ("up", 10.0, None), ("start", 11.0, 1), ("up", 12.0, None), ("start", 15.0, 1)]
+    assert _idle(steps) == pytest.approx(3.0)
 
 
 def test_the_machine_is_told_without_its_name() -> None:

@@ -124,6 +124,93 @@ def test_a_store_that_was_away_for_long_may_cost_an_overlap() -> None:
     assert story.found() == set()
 
 
+@dataclass(frozen=True)
+class Frozen:
+    """An old worker is frozen `before` the new execution starts and goes on `after` that; then its body ends.
+
+    Its lease was due for a beat when it was frozen: that the job was given away soon is nobody's fault.
+    """
+
+    before: float
+    after: float
+    ends: float
+    """Seconds from the new start until the old body ends; the new one runs for three leases."""
+    kind: str = "hop"
+    how: str | None = "end"
+
+    def __call__(self, story: Story) -> None:
+        """Tell it."""
+        begun = story.now + 100
+        story.enqueue("x")
+        story.move("available", "running", 1, 1, job="x")
+        story.move("running", "available", 2, 1, 1, job="x")
+        story.move("available", "running", 3, 2, 1, job="x")
+        story.move("running", "completed", 3, 2, 1, job="x")
+        old: dict[str, Any] = {"job": "x", "kind": self.kind, "epoch": 1, "attempt": 1, "worker": 71}
+        new: dict[str, Any] = {"job": "x", "kind": self.kind, "epoch": 3, "attempt": 2, "worker": 72}
+        steps = [
+            (-LEASE, {"what": "start", **old}),
+            (-self.before, {"what": "paused", "worker": 71}),
+            (0.0, {"what": "start", **new}),
+            (self.after, {"what": "resumed", "worker": 71}),
+            (3 * LEASE, {"what": "end", **new}),
+        ]
+        if self.how is not None:
+            steps.append((self.ends, {"what": self.how, **old}))
+        story.lines += [{"at": begun + at, **line} for at, line in sorted(steps, key=lambda step: step[0])]
+
+
+STOOD_STILL = {
+    "all the time": Frozen(before=LEASE / 10, after=2 * LEASE, ends=2 * LEASE),
+    "until it was told": Frozen(before=LEASE / 10, after=LEASE / 2, ends=LEASE, how="cut"),
+    "and its process was killed unseen": Frozen(before=LEASE, after=LEASE / 2, ends=0, kind="crunch", how=None),
+    "and went on just before": Frozen(before=LEASE, after=-LEASE / 10, ends=LEASE / 2, how="cut"),
+}
+
+
+@pytest.mark.parametrize("story", STOOD_STILL.values(), ids=STOOD_STILL)
+def test_what_runs_elsewhere_while_the_old_worker_stands_still_is_no_overlap(story: Frozen) -> None:
+    told = Story()
+    story(told)
+    assert told.found() == set()
+
+
+def test_who_is_frozen_again_before_he_could_hear_of_his_loss_is_excused_further() -> None:
+    story = Story()
+    Frozen(before=LEASE, after=LEASE / 2, ends=2.5 * LEASE)(story)
+    assert story.found() == {"overlap"}
+    at = story.lines[-1]["at"] - 2.25 * LEASE
+    story.lines += [{"what": "paused", "worker": 71, "at": at}, {"what": "resumed", "worker": 71, "at": at + LEASE}]
+    assert story.found() == set()
+
+
+def overlap_of_a_worker_that_was_frozen_afterwards(story: Story) -> None:
+    Frozen(before=-LEASE / 10, after=LEASE, ends=LEASE)(story)
+
+
+def overlap_of_a_worker_that_heard_nothing_for_long(story: Story) -> None:
+    Frozen(before=LEASE, after=LEASE / 2, ends=2 * LEASE)(story)
+
+
+def overlap_long_after_a_freeze(story: Story) -> None:
+    Frozen(before=2.9 * LEASE, after=-1.5 * LEASE, ends=LEASE)(story)
+
+
+def overlap_of_executions_that_are_no_neighbours(story: Story) -> None:
+    story.enqueue("x")
+    for epoch, attempt in ((1, 1), (3, 2), (5, 3)):
+        story.move("available", "running", epoch, attempt, attempt - 1, job="x")
+        if epoch < 5:
+            story.move("running", "available", epoch + 1, attempt, attempt, job="x")
+    story.move("running", "completed", 5, 3, 2, job="x")
+    story.body("start", 3, 2, worker=2, job="x")
+    story.body("cut", 3, 2, worker=2, job="x")
+    story.body("start", 1, 1, worker=1, job="x")
+    story.body("start", 5, 3, worker=3, job="x")
+    story.body("end", 1, 1, worker=1, job="x")
+    story.body("end", 5, 3, worker=3, job="x")
+
+
 def overlap_of_a_process_that_was_not_handed_back(story: Story) -> None:
     story.enqueue("x")
     story.move("available", "running", 1, 1, job="x")
@@ -292,6 +379,10 @@ FAULTS: list[tuple[Callable[[Story], None], str]] = [
     (overlap_although_killed_later, "overlap"),
     (overlap_after_a_pause_that_was_too_short, "overlap"),
     (overlap_after_a_restart_of_the_store_that_was_quick, "overlap"),
+    (overlap_of_a_worker_that_was_frozen_afterwards, "overlap"),
+    (overlap_of_a_worker_that_heard_nothing_for_long, "overlap"),
+    (overlap_long_after_a_freeze, "overlap"),
+    (overlap_of_executions_that_are_no_neighbours, "overlap"),
     (overlap_of_a_process_that_was_not_handed_back, "overlap"),
     (lease_used_twice, "lease used twice"),
     (run_without_a_claim, "run without a claim"),

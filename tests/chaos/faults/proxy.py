@@ -13,13 +13,17 @@ from tests.chaos.faults.base import Fault
 
 
 class Proxy:
-    """Passes bytes on between a loopback port of its own and the server's. `cut` resets connections."""
+    """Passes bytes on between a loopback port of its own and the server's. `cut` resets connections, `hang` keeps them
+    and passes nothing on.
+    """
 
     def __init__(self, target: int) -> None:
         self._target = target
         self._server: asyncio.Server | None = None
         self._open: dict[int, tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = {}
         self._number = 0
+        self._flows = asyncio.Event()
+        self._flows.set()
         self.port = 0
 
     async def start(self) -> None:
@@ -40,6 +44,10 @@ class Proxy:
         for number in chosen:
             self._reset(number)
         return len(chosen)
+
+    def hang(self) -> None:
+        """Pass nothing on any more, until the end."""
+        self._flows.clear()
 
     def _reset(self, number: int) -> None:
         for writer in self._open.pop(number, ()):
@@ -62,10 +70,10 @@ class Proxy:
         await asyncio.gather(self._pass_on(reader, back), self._pass_on(there, writer))
         self._reset(number)
 
-    @staticmethod
-    async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
+                await self._flows.wait()
                 writer.write(data)
                 await writer.drain()
         writer.transport.abort()
