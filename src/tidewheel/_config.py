@@ -29,6 +29,7 @@ class WorkerOptions:
     lease: how long a job is safe from other workers without a beat, default 30 s (1 s to 1 h).
     grace: how long a stop waits for running jobs, default 30 s.
     poll: how often to look for work when no hint came, default 1 s.
+    wait: how long a start waits for a store that is away, default 1 min; 0: it fails at once.
     max_jobs: leave (exit code 75) after so many jobs; None: never.
     max_memory: leave when the process is larger than so many bytes; None: never.
     drain_and_exit: leave when its queues hold no live job.
@@ -42,6 +43,7 @@ class WorkerOptions:
     lease: int = 30 * SECOND
     grace: int = 30 * SECOND
     poll: int = SECOND
+    wait: int = 60 * SECOND
     max_jobs: int | None = None
     max_memory: int | None = None
     drain_and_exit: bool = False
@@ -155,6 +157,7 @@ _READ: Final[dict[str, Any]] = {
     "lease": _span(SECOND, 3600 * SECOND),
     "grace": _span(0, 86_400 * SECOND),
     "poll": _span(SECOND // 100, 60 * SECOND),
+    "wait": _span(0, 86_400 * SECOND),
     "max_jobs": _whole(1, 1 << 60),
     "max_memory": _size,
     "drain_and_exit": _flag,

@@ -13,7 +13,11 @@ from tidewheel._store.base import JoiningStore
 if TYPE_CHECKING:
     from tidewheel._store.base import Store
 
-_SCHEMES: Final = ("memory", "sqlite", "postgresql", "postgres", "redis", "rediss", "valkey")
+_REDIS: Final = ("redis", "rediss", "valkey", "valkeys")
+_SCHEMES: Final = (
+    *("memory", "sqlite", "postgresql", "postgres", *_REDIS),
+    *(f"{one}+{topology}" for topology in ("sentinel", "cluster") for one in _REDIS),
+)
 
 
 def make_store(url: str, env: Env) -> Store:
@@ -41,7 +45,7 @@ def make_store(url: str, env: Env) -> Store:
             ) from error
 
         return PostgresStore(url, env)
-    if scheme.partition("+")[0] in {"redis", "rediss", "valkey", "valkeys"}:
+    if scheme.partition("+")[0] in _REDIS:
         try:
             from tidewheel._store.redis import RedisStore
         except ImportError as error:
@@ -54,8 +58,8 @@ def make_store(url: str, env: Env) -> Store:
     close = difflib.get_close_matches(scheme, _SCHEMES, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise ConfigError(
-        f"{shown_url(url)!r} is no store URL this version knows: it must begin with {' or '.join(f'{one}:' for one in _SCHEMES)}"
-        f" as in sqlite:///jobs.db.{hint}"
+        f"{shown_url(url)!r} is no store URL this version knows: it must begin with one of "
+        f"{', '.join(_SCHEMES)}, as in sqlite:///jobs.db.{hint}"
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.chaos._grounds import HERE, Ground
 from tests.chaos.recorders.redis import parsed
-from tests.e2e._history import HISTORY, Change
+from tests.e2e._history import HISTORY, Change, same_count
 from tests.e2e.apps import jobs
 from tests.servers._process import NoServer, missing
 
@@ -37,11 +37,13 @@ def test_every_change_is_kept_in_order(store: str, tmp_path: Path, monkeypatch: 
         Change(first, "available", "cancelled", 0, 0, 0),
         Change(first, "cancelled", None, 0, 0, 0),
     ]
+    epoch = changes[-1].epoch
+    assert same_count(epoch, 1)
     assert [change for change in changes if change.job == second] == [
         Change(second, None, "scheduled", 0, 0, 0),
         Change(second, "scheduled", "available", 0, 0, 0),
-        Change(second, "available", "running", 1, 1, 0),
-        Change(second, "running", "completed", 1, 1, 0, f'"{second}:1"'),
+        Change(second, "available", "running", epoch, 1, 0),
+        Change(second, "running", "completed", epoch, 1, 0, f'"{second}:{epoch}"'),
     ]
     assert moments == sorted(moments)
     assert 0 < moments[-1] - moments[0] < 60

@@ -49,8 +49,16 @@ CHAPTERS: Final = {
     "TestLifecycle": "Opening, closing, migrating",
 }
 """In the order of a job's life. The suite has more classes than this? Then the page does not show all it promises."""
-_FAMILIES: Final = ("memory", "SQLite", "PostgreSQL", "Valkey|Redis")
-_ORDER: Final = ("memory", "SQLite", "PostgreSQL", "PgBouncer", "Valkey", "Redis")
+_NEEDED: Final = {
+    "memory": "memory",
+    "SQLite": "SQLite",
+    "PostgreSQL": r"PostgreSQL \d+",
+    "Valkey or Redis": r"(Valkey|Redis) \d+",
+    "a server that sentinels name": ".* with sentinels",
+    "a cluster": ".* as a cluster",
+}
+"""What every machine can run, and how its columns are named."""
+_ORDER: Final = ("memory", "SQLite", "PostgreSQL", "PgBouncer", "Valkey", "Redis", "sentinels", "cluster")
 _NAMES: Final = {"on dead": "`on_dead`", "run at": "`run_at`", "next due": "`next_due`", "put queues": "`put_queues`"}
 _OWNERS: Final = {"stores own": "store's own", "jobs own": "job's own", "callers choice": "caller's choice"}
 _HEAD: Final = """# Semantics
@@ -112,9 +120,9 @@ def stores(recording: Recording) -> list[str]:
     """The columns, newest server first within a store."""
 
     def place(store: str) -> tuple[int, int]:
-        family = "PgBouncer" if "PgBouncer" in store else store.split(" ", maxsplit=1)[0]
-        number = re.search(r"\d+", store)
-        return _ORDER.index(family), -int(number[0]) if number else 0
+        last = max(number for number, word in enumerate(_ORDER) if word in store)  # the way to it is named last
+        version = re.search(r"\d+", store)
+        return last, -int(version[0]) if version else 0
 
     return sorted(recording, key=place)
 
@@ -174,9 +182,9 @@ def differences(recording: Recording, page: str) -> list[str]:
     """
     told, seen = read(page), read(render(recording))
     problems = [
-        f"No run on {family.replace('|', ' or ')} was recorded, so the page cannot be compared."
-        for family in _FAMILIES
-        if not any(re.match(family, store) and "PgBouncer" not in store for store in seen)
+        f"No run on {what} was recorded, so the page cannot be compared."
+        for what, column in _NEEDED.items()
+        if not any(re.fullmatch(column, store) for store in seen)
     ]
     for store in set(told) & set(seen):
         problems += [

@@ -3,70 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import count
 
-import msgspec
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
+from tests.conformance._redis_kit import job, maker, new_name, refused
 from tests.conformance.test_machine import FOR_HOURS, LONG, QUICKLY, OnRedis
 from tests.servers import cluster as clusters
 from tests.servers import redis as servers
-from tests.servers._process import NoServer, free_port, missing
+from tests.servers._process import free_port, wanted
 from tests.servers.cluster import Cluster, slot_of
 from tests.servers.redis import Redis
 
 from tidewheel._model.duration import SECOND
 from tidewheel._model.errors import StoreError, StoreUnavailable
-from tidewheel._model.job import NewJob
 from tidewheel._model.worker import Wakeup, Want
 from tidewheel._store.redis import RedisStore
 from tidewheel.testing.conformance import *  # noqa: F403  # the promises, one class per theme
 from tidewheel.testing.conformance.kit import StoreMaker
 
-_numbers = count()
-
 
 @pytest.fixture(scope="session", params=servers.sources())
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    try:
-        with clusters.running(request.param) as one:
-            yield one
-    except NoServer as error:
-        missing(error)
+    with wanted(clusters.running(request.param)) as one:
+        yield one
 
 
 @pytest.fixture(scope="session")
 def valkeys() -> Iterator[Cluster]:
-    try:
-        with clusters.running() as one:
-            yield one
-    except NoServer as error:
-        missing(error)
+    with wanted(clusters.running()) as one:
+        yield one
 
 
 @pytest.fixture
 def make_store(valkeys: Cluster, record_property: Callable[[str, object], None]) -> StoreMaker:
-    record_property("store", f"{valkeys.nodes[0].name} Cluster")
-    return lambda env: RedisStore(f"{valkeys.url}?namespace=test{next(_numbers)}", env)
-
-
-def job(id: str) -> NewJob:
-    return msgspec.convert({"id": id, "kind": "work", "args": "{}"}, NewJob)
-
-
-async def refused(url: str, kind: type[StoreError], *words: str) -> None:
-    one = RedisStore(url)
-    with pytest.raises(StoreError) as caught:
-        await one.open()
-    assert type(caught.value) is kind
-    for word in words:
-        assert word in str(caught.value), str(caught.value)
-    await one.close()
+    return maker(valkeys.url, f"{valkeys.nodes[0].name} as a cluster", record_property)
 
 
 async def test_a_slot_that_moves_is_followed_and_never_half_written(cluster: Cluster) -> None:
     """While it is on its way, some keys are here and some there: nothing is begun then that would break off."""
-    namespace = f"moving{next(_numbers)}"
+    namespace = new_name()
     slot = slot_of(namespace)
     store = RedisStore(f"{cluster.url}?namespace={namespace}")
     await store.open()
@@ -123,7 +98,7 @@ async def test_a_cluster_has_one_database(cluster: Cluster) -> None:
 
 
 async def test_a_cluster_that_lacks_a_slot_is_away(cluster: Cluster) -> None:
-    namespace = f"lacking{next(_numbers)}"
+    namespace = new_name()
     slot = slot_of(namespace)
     owner = cluster.owner(slot)
     store = RedisStore(f"{cluster.url}?namespace={namespace}")

@@ -1,79 +1,43 @@
-"""The Redis store keeps its promises on a master that sentinels name, and follows them to another one."""
+"""The Redis store keeps every promise on a master that sentinels name, and follows them to another one."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from collections.abc import Callable, Iterator
-from itertools import count
 
-import msgspec
 import pytest
+from tests.conformance._redis_kit import job, maker, refused
 from tests.servers import redis as servers
 from tests.servers import sentinel
-from tests.servers._process import NoServer, free_port, missing
+from tests.servers._process import free_port, wanted
 from tests.servers.redis import Redis
 from tests.servers.sentinel import Watched
 
 from tidewheel._model.duration import SECOND
 from tidewheel._model.errors import StoreError, StoreUnavailable
-from tidewheel._model.job import NewJob
 from tidewheel._model.worker import Wakeup, Want
 from tidewheel._store.redis import RedisStore, connect
-
-# The promises that could depend on the way to the server; it is the server of test_redis.py, which keeps them all.
-from tidewheel.testing.conformance import (  # noqa: F401
-    TestBeat,
-    TestClaim,
-    TestEnqueue,
-    TestLifecycle,
-    TestSettle,
-    TestSweep,
-    TestWakeups,
-)
+from tidewheel.testing.conformance import *  # noqa: F403  # the promises, one class per theme
 from tidewheel.testing.conformance.kit import StoreMaker
-
-_numbers = count()
 
 
 @pytest.fixture(scope="session")
 def watched() -> Iterator[Watched]:
-    try:
-        with sentinel.running() as one:
-            yield one
-    except NoServer as error:
-        missing(error)
+    with wanted(sentinel.running()) as one:
+        yield one
 
 
 @pytest.fixture(scope="session", params=servers.sources())
 def own(request: pytest.FixtureRequest) -> Iterator[Watched]:
     """Servers with passwords, which a test may make change places."""
-    try:
-        with sentinel.running(request.param, password="secret") as one:  # noqa: S106 -- nobody else reaches them
-            yield one
-    except NoServer as error:
-        missing(error)
+    with wanted(sentinel.running(request.param, password="secret")) as one:  # noqa: S106 -- nobody else reaches them
+        yield one
 
 
 @pytest.fixture
 def make_store(watched: Watched, record_property: Callable[[str, object], None]) -> StoreMaker:
-    record_property("store", f"{watched.servers[0].name} with sentinels")
-    return lambda env: RedisStore(f"{watched.url}?namespace=test{next(_numbers)}", env)
-
-
-def job(id: str) -> NewJob:
-    return msgspec.convert({"id": id, "kind": "work", "args": "{}"}, NewJob)
-
-
-async def refused(url: str, kind: type[StoreError], *words: str) -> None:
-    one = RedisStore(url)
-    with pytest.raises(StoreError) as caught:
-        await one.open()
-    assert type(caught.value) is kind
-    for word in words:
-        assert word in str(caught.value), str(caught.value)
-    assert "secret" not in str(caught.value)
-    await one.close()
+    return maker(watched.url, f"{watched.servers[0].name} with sentinels", record_property)
 
 
 async def patiently(store: RedisStore, id: str) -> list[StoreError]:
@@ -191,7 +155,9 @@ async def test_what_a_failover_loses_is_said_and_waiting_helps(watched: Watched)
     await more.close()
 
 
+@pytest.mark.timeout(60)
 async def test_a_master_without_enough_replicas_is_away(own: Watched) -> None:
+    await asyncio.to_thread(own.wait)  # another test may have made them change places
     login = own.url.replace("://", "://:secret@")
     store = RedisStore(f"{login}?sentinel_password=watch-secret")
     await store.open()

@@ -6,84 +6,44 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from itertools import count
 
-import msgspec
 import pytest
 import pytest_asyncio
-from tests.servers._process import NoServer, free_port, missing
+from tests.conformance._redis_kit import HOUR, claim, job, new_name, opened, refused
+from tests.servers._process import free_port, wanted
 from tests.servers.redis import Redis, running
 
 from tidewheel._model.duration import SECOND
-from tidewheel._model.errors import ConfigError, SchemaMismatch, StoreError, StoreFull, StoreUnavailable
-from tidewheel._model.job import NewJob
+from tidewheel._model.errors import SchemaMismatch, StoreError, StoreFull, StoreUnavailable
 from tidewheel._model.outcome import Complete, Settlement
 from tidewheel._model.query import Accepted, JobFilter
 from tidewheel._model.state import JobState
 from tidewheel._model.worker import Wakeup, Want
 from tidewheel._store.redis import RedisStore
-from tidewheel._store.redis.options import RedisOptions
+from tidewheel._store.redis.keys import SCHEMA
 from tidewheel._store.redis.scripts import script
-
-_numbers = count()
-HOUR = 3600 * SECOND
-
-
-def job(id: str, **changes: object) -> NewJob:
-    return msgspec.convert({"id": id, "kind": "work", "args": "{}", **changes}, NewJob)
 
 
 @pytest.fixture
 def url(redis: Redis) -> str:
-    return f"{redis.url}?namespace=server{next(_numbers)}"
+    return f"{redis.url}?namespace={new_name()}"
 
 
 @pytest_asyncio.fixture
 async def store(url: str) -> AsyncIterator[RedisStore]:
-    one = RedisStore(url)
-    await one.open()
-    yield one
-    await one.close()
+    async with opened(url) as one:
+        yield one
 
 
 @pytest.fixture
 def own() -> Iterator[Redis]:
     """A server that the test may hurt."""
-    try:
-        with running("valkey", durable=True) as one:
-            yield one
-    except NoServer as error:
-        missing(error)
-
-
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[RedisStore]:
-    one = RedisStore(url)
-    await one.open()
-    try:
+    with wanted(running("valkey", durable=True)) as one:
         yield one
-    finally:
-        await one.close()
 
 
 async def raw(store: RedisStore, *words: str | bytes | int) -> object:
     return await store._links.call(*words)
-
-
-async def claim(store: RedisStore, slots: int = 100) -> list[str]:
-    found = await store.claim([Want("default", slots)], kinds=["work"], worker="w", lease=HOUR)
-    return [one.id for one in found]
-
-
-async def refused(url: str, kind: type[StoreError], *words: str) -> None:
-    one = RedisStore(url)
-    with pytest.raises(kind) as caught:
-        await one.open()
-    for word in words:
-        assert word in str(caught.value), str(caught.value)
-    assert "secret" not in str(caught.value)
-    await one.close()
 
 
 # --- servers that are refused ---
@@ -114,7 +74,7 @@ async def test_wrong_credentials_and_rights_are_named() -> None:
 
 
 async def test_the_rights_that_the_message_names_suffice(redis: Redis, store: RedisStore) -> None:
-    namespace = f"rights{next(_numbers)}"
+    namespace = new_name()
     rule = f"~{{{namespace}}}:* &{{{namespace}}}:* +@all -@dangerous +info +config|get"
     await raw(store, "ACL", "SETUSER", "worker", "on", ">secret", *rule.split())
     async with opened(f"redis://worker:secret@127.0.0.1:{redis.port}/0?namespace={namespace}") as one:
@@ -141,7 +101,9 @@ async def test_a_server_that_does_not_answer_is_given_up_in_time() -> None:
 
 
 async def test_encryption_that_fails_is_named(redis: Redis) -> None:
-    await refused(f"rediss://127.0.0.1:{redis.port}/0?connect_timeout=0.3", StoreError, "redis:// instead of rediss://")
+    await refused(
+        f"rediss://127.0.0.1:{redis.port}/0?connect_timeout=0.3", StoreUnavailable, "redis:// instead of rediss://"
+    )
 
 
 @pytest.mark.parametrize("option", ["tls_ca", "tls_cert"])
@@ -156,63 +118,32 @@ async def test_a_wrong_database_is_named(redis: Redis) -> None:
 
 @pytest.mark.parametrize("name", ["meta", "leases", "all"])
 async def test_foreign_keys_under_our_names_are_not_touched(redis: Redis, store: RedisStore, name: str) -> None:
-    namespace = f"foreign{next(_numbers)}"
+    namespace = new_name()
     await raw(store, "SET", f"{{{namespace}}}:{name}", "theirs")
     await refused(f"{redis.url}?namespace={namespace}", SchemaMismatch, f"{{{namespace}}}:{name}", "?namespace=")
     assert await raw(store, "GET", f"{{{namespace}}}:{name}") == b"theirs"
 
 
 async def test_keys_of_the_right_type_are_foreign_too_without_our_mark(redis: Redis, store: RedisStore) -> None:
-    namespace = f"foreign{next(_numbers)}"
+    namespace = new_name()
     await raw(store, "HSET", f"{{{namespace}}}:queues", "a", "b")
     await refused(f"{redis.url}?namespace={namespace}", SchemaMismatch, "did not make")
 
 
-async def test_a_newer_layout_is_refused(url: str, store: RedisStore) -> None:
-    await raw(store, "HSET", f"{{{store.options.namespace}}}:meta", "schema", "99")
-    await refused(url, SchemaMismatch, "schema 99", "Upgrade")
+async def test_a_namespace_that_is_emptied_under_us_is_begun_anew(url: str, store: RedisStore) -> None:
+    await store.enqueue([job("a")])
+    await raw(store, "FLUSHALL")
+    await store.enqueue([job("b")])
+    async with opened(url) as other:
+        assert (await other.info()).schema == SCHEMA
+        assert await claim(other) == ["b"]
 
 
 async def test_another_namespace_is_another_world(redis: Redis, store: RedisStore) -> None:
     await store.enqueue([job("a")])
-    async with opened(f"{redis.url}?namespace=server{next(_numbers)}") as other:
+    async with opened(f"{redis.url}?namespace={new_name()}") as other:
         assert await other.get(["a"]) == [None]
         assert await claim(other) == []
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("redis://h/x", ("'x'", "no number")),
-        ("redis://h?namespac=a", ("Did you mean namespace?",)),
-        ("redis://h?namespace=a{b}", ("namespace=a{b}",)),
-        ("redis://h?eviction=maybe", ("refuse, allow",)),
-        ("redis://h?timeout=0&connections=none", ("timeout=0", "connections=none")),
-        ("redis://u:secret@h:99999", ("no URL", "***")),
-    ],
-)
-def test_a_wrong_url_is_explained(url: str, words: tuple[str, ...]) -> None:
-    with pytest.raises(ConfigError) as caught:
-        RedisOptions.parse(url)
-    for word in words:
-        assert word in str(caught.value)
-    assert "secret" not in str(caught.value)
-
-
-def test_a_url_says_everything() -> None:
-    options = RedisOptions.parse(
-        "rediss://ada:p%40ss@[::1]:7000/3?namespace=n&timeout=2s&tls_verify=none&connections=2"
-    )
-    assert (options.host, options.port, options.db, options.username, options.password) == (
-        "::1",
-        7000,
-        3,
-        "ada",
-        "p@ss",
-    )
-    assert (options.tls, options.namespace, options.timeout, options.tls_verify) == (True, "n", 2 * SECOND, "none")
-    assert options.place == "rediss://[::1]:7000/3"
-    assert "p@ss" not in repr(options)
 
 
 # --- what a crash may lose ---
@@ -233,7 +164,7 @@ async def test_it_is_said_what_a_crash_may_lose(own: Redis, settings: dict[str, 
             await raw(one, "CONFIG", "SET", name, value)
         info = await one.info()
     assert words in info.durability
-    assert (info.name, info.listen, info.schema) == ("valkey", True, 1)
+    assert (info.name, info.listen, info.schema) == ("valkey", True, SCHEMA)
 
 
 # --- bad days ---

@@ -11,13 +11,13 @@ from typing import Final
 
 import pytest
 from tests.conformance import _semantics
-from tests.conformance._semantics import Recording, chapters, differences, mark, read, render
+from tests.conformance._semantics import Recording, chapters, differences, mark, read, render, stores
 from tests.servers.postgres import binaries
 from tests.servers.redis import program
 
 ROOT = Path(__file__).parents[2]
 WORDS = [f"{chapter.title}: {promise.words}" for chapter in chapters() for promise in chapter.promises]
-STORES = ("memory", "SQLite", "PostgreSQL 18", "Valkey 9")
+STORES = ("memory", "SQLite", "PostgreSQL 18", "Valkey 9", "Valkey 9 with sentinels", "Valkey 9 as a cluster")
 
 
 def full(**changes: dict[str, str]) -> Recording:
@@ -83,6 +83,13 @@ def test_a_mark_needs_a_run_that_passed(cases: dict[str, str], expected: str) ->
     assert mark(cases) == expected
 
 
+def test_columns_stand_newest_server_first_and_the_ways_to_it_last() -> None:
+    columns = ["memory", "SQLite", "PostgreSQL 18", "PostgreSQL 15", "PostgreSQL 18 behind PgBouncer 1.18"]
+    columns += ["Valkey 9", "Redis 7", "Valkey 9 with sentinels", "Valkey 9 as a cluster"]
+
+    assert stores({column: {} for column in reversed(columns)}) == columns
+
+
 def test_a_page_of_the_same_run_is_true() -> None:
     assert differences(full(), render(full())) == []
 
@@ -106,12 +113,20 @@ def test_a_page_that_lacks_a_promise_or_has_one_too_many_is_found() -> None:
     assert any("Slots galore: on the page and not in the suite" in problem for problem in problems)
 
 
-def test_a_store_that_was_not_run_is_found_and_a_server_that_is_not_here_is_not_missed() -> None:
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        ("Valkey 9", "Valkey or Redis"),
+        ("Valkey 9 with sentinels", "a server that sentinels name"),
+        ("Valkey 9 as a cluster", "a cluster"),
+    ],
+)
+def test_a_store_that_was_not_run_is_found_and_a_server_that_is_not_here_is_not_missed(store: str, said: str) -> None:
     page = render({**full(), "PostgreSQL 15": full()["PostgreSQL 18"]})
-    less = {store: found for store, found in full().items() if store != "Valkey 9"}
+    less = {one: found for one, found in full().items() if one != store}
 
     assert differences(full(), page) == []
-    assert differences(less, page) == ["No run on Valkey or Redis was recorded, so the page cannot be compared."]
+    assert differences(less, page) == [f"No run on {said} was recorded, so the page cannot be compared."]
 
 
 def test_the_check_answers_for_the_shell(

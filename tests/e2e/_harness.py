@@ -75,9 +75,9 @@ class WorkerProcess:
         self._gone.wait(PATIENCE)
 
     def pause(self) -> None:
-        """Freeze it (SIGSTOP)."""
-        self.send(signal.SIGSTOP)
+        """Freeze it (SIGSTOP). The line comes first: what the others do afterwards they do to a frozen one."""
         self._site.note("paused", worker=self.pid)
+        self.send(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let a frozen one go on (SIGCONT)."""

@@ -30,7 +30,8 @@ PROMISES: Final = {
     "completed twice": "a completion was recorded although one was recorded before",
     "changed after its end": "a job left a final state",
     "run after completion": "a body started under a later epoch than the one that was recorded as completed",
-    "overlap": "two bodies of one job ran at once, though neither the first one's worker nor the store had been away",
+    "overlap": "two bodies of one job ran at once, and the older one's worker neither stood still nor was without its "
+    "store, or had gone on for longer than it takes to hear of that",
     "lease used twice": "two bodies ran under one epoch",
     "run without a claim": "a body ran under an epoch, or with an attempt number, that the store never gave out",
     "completed without a run": "a completion was recorded under an epoch whose body did not come to its end",
@@ -45,7 +46,11 @@ PROMISES: Final = {
 
 KILLABLE: Final = frozenset({"crunch"})
 """Kinds whose bodies run in a process of their own."""
+LONGEST_PAUSE: Final = 3.0
+"""Seconds between two tries of a worker whose store is away, at most (`tidewheel._engine.patience`)."""
 _FINAL: Final = frozenset({"completed", "cancelled", "discarded"})
+_TIME_OF_DAY: Final = 1_500_000_000_000_000
+"""In microseconds, long ago."""
 
 
 def write(path: str | Path, **line: Any) -> None:
@@ -272,11 +277,18 @@ def _judge_end(verdict: Verdict, job: str, last: Change, excused: set[str]) -> N
         verdict.add("unfinished", job, f"it is {last.after}")
 
 
+def same_count(epoch: int, count: int) -> bool:
+    """Is it the epoch after so many claims and rescues? On Redis it has the time of day before its last three digits once
+    the server may have forgotten claims (docs/adr/0010).
+    """
+    return epoch == count or (epoch >= _TIME_OF_DAY and (epoch - count) % 1000 == 0)
+
+
 def _counted_right(one: Change, two: Change) -> bool:
     """Do the counters follow from the move?"""
     epochs, attempts, crashes = two.epoch - one.epoch, two.attempt - one.attempt, two.crashes - one.crashes
     if two.after == "running":  # a claim
-        return (epochs, attempts, crashes) == (1, 1, 0)
+        return two.epoch > one.epoch and same_count(two.epoch, one.epoch + 1) and (attempts, crashes) == (1, 0)
     if one.after == "running" and epochs == 1:  # a rescue
         return (attempts, crashes) == (0, 1) and two.after in ("available", "discarded", "cancelled")
     if one.after == "running" and two.after in ("available", "scheduled"):  # handed back, or snoozed
@@ -305,16 +317,34 @@ def _judge_overlaps(
     pauses: Mapping[int | None, list[tuple[float, float]]],
     lease: float,
 ) -> None:
-    for stale, fresh in itertools.pairwise(sorted(done, key=lambda run: run.epoch)):
-        both = max(stale.started, fresh.started)
-        if min(stale.ended, fresh.ended) <= both:
+    """A worker that runs and reaches its store never has a body under way that runs elsewhere, too."""
+    for stale, fresh in itertools.combinations(sorted(done, key=lambda run: run.epoch), 2):
+        begun, ended = max(stale.started, fresh.started), min(stale.ended, fresh.ended)
+        if ended <= begun:
             continue
-        # A paused worker cannot extend its leases, nor can anybody while the store is down: what it held is given to
-        # others, and what it writes later is refused. (Half a lease for clocks and the time of the last beat before.)
-        paused = any(
-            begin <= both and min(end, both) - begin >= lease / 2
-            for begin, end in (*pauses.get(stale.worker, ()), *pauses.get(None, ()))
-        )
-        if not paused:
-            gap = min(stale.ended, fresh.ended) - both
-            verdict.add("overlap", job, f"epochs {stale.epoch} and {fresh.epoch}, {gap:.3f} s")
+        absences = [(begin, end, end + lease) for begin, end in pauses.get(stale.worker, ())]
+        absences += [(begin, end, end + max(lease, LONGEST_PAUSE)) for begin, end in pauses.get(None, ())]
+        until = _excused_until(begun, absences, lease)
+        if until > begun and stale.kind in KILLABLE and not stale.how:
+            continue  # its worker killed it when it heard; that is seen nowhere
+        if ended > until:
+            gap = ended - until
+            verdict.add("overlap", job, f"epochs {stale.epoch} and {fresh.epoch}, {gap:.3f} s more than is excused")
+
+
+def _excused_until(begun: float, absences: Iterable[tuple[float, float, float]], lease: float) -> float:
+    """By when the old body must have ended when the new one started at `begun`: at once, unless its worker was away.
+
+    An absence is a time during which the worker stood still or the store was down: nobody could extend the lease, or hear
+    that it was lost. Each has its begin, its end, and the moment by which the worker has spoken with the store again and
+    the body was ended. It excuses when the new body started during it, or when it had begun half a lease before: a shorter
+    one costs nobody his lease, for leases are extended every third of their time. Who goes away again before he could
+    hear of his loss is excused further.
+    """
+    until = begun
+    for begin, end, heard in sorted(absences):
+        if begin > until:
+            break
+        if begin > begun or begun <= end or begun - begin >= lease / 2:
+            until = max(until, heard)
+    return until

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.e2e._history import HISTORY, PROMISES, Verdict, read, write
+from tests.e2e._history import HISTORY, PROMISES, Verdict, read, same_count, write
 from tests.e2e._records import ONLY_BY_RECORDS, Records, judge_records
 from tests.e2e.apps import jobs
 
@@ -185,6 +185,21 @@ def test_a_planted_fault_is_found(plant: Callable[[Ending], None], promise: str)
 def test_what_only_records_can_show_is_planted_here() -> None:
     assert {promise for _, promise in FAULTS} >= ONLY_BY_RECORDS
     assert set(PROMISES) >= ONLY_BY_RECORDS
+
+
+@pytest.mark.parametrize(
+    ("epoch", "count", "same"),
+    [
+        (3, 3, True),
+        (1003, 3, False),
+        (1_768_478_400_123_003, 3, True),
+        (1_768_478_400_123_004, 3, False),
+        (1_768_478_400_124_003, 1_768_478_400_123_003, True),
+        (1_768_478_400_123_001, 2001, True),
+    ],
+)
+def test_an_epoch_is_a_count_perhaps_behind_the_time_of_day(epoch: int, count: int, same: bool) -> None:
+    assert same_count(epoch, count) is same
 
 
 def test_what_the_other_look_found_is_not_said_twice() -> None:

@@ -26,6 +26,7 @@ def test_the_defaults() -> None:
     assert options.queues is None
     assert (options.concurrency, options.threads, options.processes >= 1) == (100, 16, True)
     assert (options.lease, options.grace, options.poll) == (30_000_000, 30_000_000, 1_000_000)
+    assert options.wait == 60_000_000
     assert (options.max_jobs, options.max_memory, options.drain_and_exit, options.signals) == (None, None, False, True)
 
 
@@ -49,6 +50,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "lease": ({"lease": "soon"}, "Write a number and a unit"),
     "grace": ({"grace": -1}, "zero or more"),
     "poll": ({"poll": 0}, "0.01 to 60 seconds"),
+    "wait": ({"wait": "2d"}, "0 to 86400 seconds"),
     "poll and lease": ({"poll": 10, "lease": 5}, "poll must not be longer than lease"),
     "max_jobs": ({"max_jobs": "many"}, "no whole number"),
     "max_memory": ({"max_memory": "lots"}, '"512MB" or "2GB"'),

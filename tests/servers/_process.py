@@ -150,6 +150,7 @@ class Server(ABC):
     def _try(self, deadline: float) -> bool:
         self.port = self.port or free_port()
         with self.log.open("ab") as log:
+            before = log.tell()
             self._process = subprocess.Popen(
                 self.command(), cwd=self.folder, stdout=log, stderr=log, **self.who.popen()
             )
@@ -158,7 +159,7 @@ class Server(ABC):
                 return True
             time.sleep(_GLANCE)
         self.stop(self.at_once)
-        if "already in use" in self.log.read_text().lower():
+        if b"already in use" in self.log.read_bytes()[before:].lower():  # said now, not by one that was here before
             self.port = 0
         return False
 

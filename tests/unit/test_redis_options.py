@@ -5,10 +5,27 @@ from __future__ import annotations
 import pytest
 
 from tidewheel._cli.target import without_password
+from tidewheel._model.duration import SECOND
 from tidewheel._model.errors import ConfigError
 from tidewheel._store.redis.address import Address
 from tidewheel._store.redis.options import RedisOptions
 from tidewheel._stores import shown_url
+
+
+def test_a_url_says_everything() -> None:
+    options = RedisOptions.parse(
+        "rediss://ada:p%40ss@[::1]:7000/3?namespace=n&timeout=2s&tls_verify=none&connections=2"
+    )
+    assert (options.host, options.port, options.db, options.username, options.password) == (
+        "::1",
+        7000,
+        3,
+        "ada",
+        "p@ss",
+    )
+    assert (options.tls, options.namespace, options.timeout, options.tls_verify) == (True, "n", 2 * SECOND, "none")
+    assert options.place == "rediss://[::1]:7000/3"
+    assert "p@ss" not in repr(options)
 
 
 def test_a_url_of_sentinels_says_everything() -> None:
@@ -38,6 +55,12 @@ def test_a_url_of_a_cluster_says_everything() -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
+        ("redis://h/x", ("'x'", "no number")),
+        ("redis://h?namespac=a", ("Did you mean namespace?",)),
+        ("redis://h?namespace=a{b}", ("namespace=a{b}",)),
+        ("redis://h?eviction=maybe", ("refuse, allow",)),
+        ("redis://h?timeout=0&connections=none", ("timeout=0", "connections=none")),
+        ("redis://u:secret@h:99999", ("no URL", "***")),
         ("redis://h1,h2/0", ("several servers", "redis+sentinel://", "redis+cluster://")),
         ("redis+sentinel://h1:26379", ("lacks the name", "/mymaster")),
         ("redis+sentinel://h1/mymaster/x", ("'x'", "no number")),

@@ -2,6 +2,7 @@
 
 seed URL COUNT    run some jobs to their ends; leave others in every state that a job can wait in
 add URL COUNT     enqueue jobs
+lose URL          let a worker be lost, so that its two jobs wait on their last lives
 work URL          run jobs until SIGTERM; says "ready" when it began
 drain URL         run jobs until nothing is left that could run
 """
@@ -13,6 +14,7 @@ import hashlib
 import sys
 
 from tidewheel import App, Cancel, Retry, Snooze, current_job
+from tidewheel._model.worker import Want
 
 
 def app_for(url: str) -> App:
@@ -41,6 +43,12 @@ async def main(role: str, url: str, count: int) -> None:
     async with app:
         if role == "add":
             await app.enqueue_many([task.options(id=f"{role}-{number}").job("plain") for number in range(count)])
+        if role == "lose":
+            for number in (1, 2):
+                await task.options(id=f"suspect-{number}", retry=2, priority=1).enqueue("plain")
+            store = app._store
+            await store.claim([Want("default", 2)], kinds=["work"], worker="lost", lease=1)
+            assert (await store.sweep()).rescued == 2
         if role == "seed":
             for sort in ("plain", "dead", "called-off"):
                 await task.options(id=f"ended-{sort}", retry=1).enqueue(sort)

@@ -10,6 +10,7 @@ import pytest
 from tests.servers._process import wanted
 from tests.servers.postgres import Postgres, running
 from tests.upgrade._freeze import unpack
+from tests.upgrade._machine import Machine
 
 _numbers = count(1)
 
@@ -18,6 +19,13 @@ _numbers = count(1)
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What goes into PYTHONPATH to run the code before."""
     return unpack(tmp_path_factory.mktemp("before"))
+
+
+@pytest.fixture
+def machine(before: Path) -> Iterator[Machine]:
+    machine = Machine(before)
+    yield machine
+    machine.end()
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,7 @@ CHILD: Final = "TIDEWHEEL_CHILD"
 @click.option("--processes", type=click.IntRange(1), default=1, help="Worker processes, supervised [default: 1].")
 @click.option("--lease", type=SPAN, help="How long a job is held without a sign of life [default: 30s].")
 @click.option("--grace", type=SPAN, help="How long running jobs may finish after a stop [default: 30s].")
+@click.option("--wait", type=SPAN, help="How long a start waits for a store that is away [default: 1m].")
 @click.option("--max-jobs", type=click.IntRange(1), help="Recycle a process after so many jobs (exit code 75).")
 @click.option("--max-memory", metavar="SIZE", help="Recycle a process above this, as 512MB (exit code 75).")
 @click.option("--drain", is_flag=True, help="Stop when nothing is left to run.")
@@ -94,8 +95,10 @@ def run_worker(
         loop = asyncio.get_running_loop()
         if listen:
             stop_when_parent_ends(lambda: loop.call_soon_threadsafe(made.stop))
-        async with app:
-            return str(await made.run())
+        try:
+            return str(await made.run())  # it opens the app, when the store is there
+        finally:
+            await app.close()
 
     with asyncio.Runner(loop_factory=_loop_factory(use_uvloop)) as runner:
         return runner.run(main())

@@ -107,7 +107,7 @@ class Keeper:
         lag = asyncio.create_task(self._watch_lag())
         try:
             if store is not self._store:
-                await store.open()
+                await self._patience.insist(store.open, lambda: self._stopping)
             await self._beat_all(store)
             ready = True
             self._main.call_soon_threadsafe(self._report, self._ready, None)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
 from typing import Final, TypeVar
 
+from tidewheel._model.duration import SECOND, human
 from tidewheel._model.errors import StoreError
 from tidewheel._telemetry import Telemetry
 
@@ -33,24 +35,32 @@ class Patience:
         self._waiting = 0
         """Calls that wait for the store. The keeper's thread has some, too."""
 
-    async def insist(self, call: Callable[[], Awaitable[T]], give_up: Callable[[], bool] = lambda: False) -> T:
-        """The answer of `call`, repeated until it has one, or until `give_up()` says so.
+    async def insist(
+        self,
+        call: Callable[[], Awaitable[T]],
+        give_up: Callable[[], bool] = lambda: False,
+        *,
+        at_most: int | None = None,
+    ) -> T:
+        """The answer of `call`, repeated until it has one, or until `give_up()` says so or `at_most` microseconds are over.
 
         Raises:
             StoreError: the error that cannot pass by waiting, or the last one when given up.
         """
         pause, waiting, back = _FIRST, False, False
+        clock = asyncio.get_running_loop().time
+        end = math.inf if at_most is None else clock() + at_most / SECOND
         try:
             while True:
                 try:
                     answer = await call()
                 except StoreError as error:
-                    if not error.retriable or give_up():
+                    if not error.retriable or give_up() or clock() >= end:
                         raise
                     if not waiting:
                         waiting = True
-                        self._waits(error)
-                    await asyncio.sleep(pause * self._random.uniform(0.5, 1.5))
+                        self._waits(error, at_most)
+                    await asyncio.sleep(min(pause * self._random.uniform(0.5, 1.5), end - clock()))
                     pause = min(pause * 2, _LONGEST)
                 else:
                     back = True
@@ -64,12 +74,13 @@ class Patience:
         while self._waiting:  # noqa: ASYNC110 -- other threads count, too; and this is looked at in an outage only
             await asyncio.sleep(_FIRST)
 
-    def _waits(self, error: StoreError) -> None:
+    def _waits(self, error: StoreError, at_most: int | None) -> None:
         with self._lock:
             self._waiting += 1
             first = self._waiting == 1
         if first:
-            _log.warning("The store is away; trying again until it is back. %s", error)
+            limit = "" if at_most is None else f", for {human(at_most)} at most"
+            _log.warning("The store is away; trying again until it is back%s. %s", limit, error)
             self._tell("store.unavailable", error=str(error))
 
     def _waits_no_more(self, *, back: bool) -> None:

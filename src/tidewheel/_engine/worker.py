@@ -14,7 +14,7 @@ import logging
 import os
 import platform
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
@@ -94,7 +94,7 @@ class Worker:
 
         Raises:
             ConfigError: the app has nothing to work on, or tasks that cannot work; all problems at once.
-            StoreError: the store cannot be used at all.
+            StoreError: the store cannot be used at all, or was away for longer than `wait`.
             RuntimeError: it ran before; make another one.
         """
         if self._loop is not None:
@@ -105,10 +105,17 @@ class Worker:
             raise ConfigError("The app has no tasks, so a worker has nothing to do. Put @app.task on one.")
         if problems := [one for one in app.check() if one.level == "error"]:
             raise ConfigError([f"{one.where}: {one.message} {one.remedy}" for one in problems])
-        store = await app.opened()
         self._loop = asyncio.get_running_loop()
-        self._started_at = app.env.clock()
         self._patience = Patience(app.env.random, app.telemetry)
+        try:
+            with signals.heard(self._note_stop) if self.options.signals else nullcontext():
+                store = await self._patience.insist(app.opened, self._stop.is_set, at_most=self.options.wait)
+        except StoreError as error:
+            self._loop = None  # it has not run
+            if error.retriable and self._stop.is_set():
+                return self._reason
+            raise
+        self._started_at = app.env.clock()
         self._runner = Runner(app.env.clock, app.env.random, self._interrupt)
         self._settler = Settler(
             store, self._patience, self.options.lease, stale=self._stale, hurried=self._hurry.is_set

@@ -72,7 +72,8 @@ class WorkStore(Protocol):
         Of the jobs on their last life (`on_last_life`) one call hands out at most one, the first of the first
         queue that has any, before the other jobs of that queue; none when `last_life` is False. So a worker can
         see to it that these run one at a time, and who kills it now takes no other suspect with it.
-        Each claimed job is running, its `epoch` and `attempt` one higher.
+        Each claimed job is running, its `attempt` one higher and its `epoch`, too. (A store whose server may have
+        forgotten claims raises the epoch by more: no lease is ever handed out twice.)
         A lost reply costs one lease time, no more.
         """
         ...

@@ -109,13 +109,28 @@ def test_the_children_get_the_options_of_their_parent(shop: Command, monkeypatch
 
     monkeypatch.setattr(Supervisor, "run", run)
     got = shop(
-        "worker", "--processes", 3, "-q", "a", "-q", "b", "-c", 5, "--drain", "--grace", 5, "--no-uvloop", "--json"
+        "worker",
+        "--processes",
+        3,
+        "-q",
+        "a",
+        "-q",
+        "b",
+        "-c",
+        5,
+        "--drain",
+        "--grace",
+        5,
+        "--wait",
+        0,
+        "--no-uvloop",
+        "--json",
     )
     assert got.json["processes"] == 3
     words = made[0]
     assert words[-4:] == ["--processes", "1", "--", "shop:app"]
     assert words[:-4] == [
-        "--queue", "a", "--queue", "b", "--concurrency", "5", "--grace", "5s", "--drain",
+        "--queue", "a", "--queue", "b", "--concurrency", "5", "--grace", "5s", "--wait", "0s", "--drain",
         "--log-level", "info", "--log-format", "text", "--no-uvloop",
     ]  # fmt: skip
     with worker.worker.make_context("worker", list(words)) as context:

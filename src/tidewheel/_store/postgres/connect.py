@@ -11,6 +11,7 @@ import asyncpg
 
 from tidewheel._model.errors import SchemaMismatch, StoreError, StoreFull, StoreUnavailable
 from tidewheel._store.postgres.options import PostgresOptions
+from tidewheel._store.tls import remedy
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -243,6 +244,9 @@ def translated(error: BaseException, options: PostgresOptions) -> StoreError:  #
             f"{place} has no connection left (PostgreSQL: {text}). Raise max_connections, or lower ?pool_size= "
             f"({options.pool_size}) of its users."
         )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        advice = remedy(error, trust="?sslrootcert=FILE", unchecked="?sslmode=require")
+        return StoreError(f"No TLS connection to {place} ({text}). {advice}")
     if isinstance(error, ssl.SSLError) or "SSL" in text or "certificate" in text:
         return StoreError(
             f"No TLS connection to {place} ({text}). Check ?sslmode= (disable, prefer, require, verify-full) and "

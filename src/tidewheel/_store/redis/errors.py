@@ -25,8 +25,9 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from tidewheel._model.errors import StoreError, StoreFull, StoreUnavailable
+from tidewheel._model.errors import SchemaMismatch, StoreError, StoreFull, StoreUnavailable
 from tidewheel._store.redis.options import CLUSTER, SINGLE, RedisOptions
+from tidewheel._store.tls import remedy
 
 LOST: Final = (ConnectionError, OSError, EOFError)
 """What a connection raises that is gone, when it is not about who we are."""
@@ -78,10 +79,7 @@ def _who_we_are(error: BaseException, options: RedisOptions, place: str) -> Stor
     if (failure := _tls_error(error)) is not None:
         hint = _NO_TLS
         if isinstance(failure, ssl.SSLCertVerificationError):
-            hint = (
-                "Give the file of its authority as ?tls_ca=FILE, or use the name that the certificate is for "
-                "(?tls_verify=none checks nothing)."
-            )
+            hint = remedy(failure, trust="?tls_ca=FILE", unchecked="?tls_verify=none")
         return StoreError(f"The encrypted connection to {place} failed: {failure}. {hint}")
     return None
 
@@ -150,6 +148,12 @@ def _how_it_is(error: BaseException, options: RedisOptions, place: str) -> Store
 def _what_is_there(error: BaseException, options: RedisOptions, place: str) -> StoreError:
     """Data that is not ours, a server that is another one."""
     text = str(error)
+    if text.startswith("LAYOUT "):  # what lib.lua says
+        _, schema, ours = text.split()
+        return SchemaMismatch(
+            f"A newer Tidewheel has brought the namespace {options.namespace!r} at {place} to schema {schema}, which this "
+            f"version, made for {ours}, must not touch, and has not. Upgrade Tidewheel on this machine."
+        )
     if "WRONGTYPE" in text:
         return StoreError(
             f"A key {{{options.namespace}}}:* at {place} was replaced by something of another program ({text}). "

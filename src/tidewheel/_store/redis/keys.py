@@ -8,7 +8,9 @@ scripts name as KEYS[2] a key that is never made, `gate`: the server refuses the
 
 | key                     | type   | what is in it |
 |-------------------------|--------|---------------|
-| `meta`                  | hash   | `schema`, `seq` (last place in the order of the enqueue), `clock` (highest time seen) |
+| `meta`                  | hash   | `schema` and `least` (see `SCHEMA`, `LEAST`), `seq` (last place in the order of the |
+|                         |        | enqueue), `clock` (highest time seen), `history` (the server's name for its data when it was |
+|                         |        | claimed from last) and `floor` (epochs are greater): see docs/adr/0010 |
 | `job:ID`                | hash   | `s` and `h`: the head, see below; `a` arguments; and where there are: `w` worker, `x` tags, |
 |                         |        | meta and options (msgpack), `p` progress, `r` result, `e` error (msgpack: type, message, |
 |                         |        | stack) |
@@ -47,8 +49,16 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA: Final = 1
-"""The layout above. A change that older versions cannot read gets the next number."""
+SCHEMA: Final = 2
+"""The layout above. Every change of it gets the next number, and `migrate.lua` what brings the one before up to it.
+
+1. the first
+2. jobs on their last life have lines of their own (`suspect:`, `suspects:`)
+"""
+LEAST: Final = 2
+"""The oldest layout whose code may work on this one, beside ours. A change that only adds leaves it as it was; a change that
+older code would break, or break on, raises it to `SCHEMA`.
+"""
 
 TYPES: Final = {
     "meta": "hash",

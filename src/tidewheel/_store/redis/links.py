@@ -28,6 +28,8 @@ _WAYS: Final = 6
 """So often one call looks for the server anew: a slot that moves while it is looked for is followed, a circle is left."""
 _ASTRAY: Final = (ReadOnlyError, MovedError, ClusterDownError, LateError, *LOST)
 """What may mean that another server has our keys now."""
+_GOODBYE: Final = 1.0
+"""Seconds that closing the store waits for connections to be closed by the server, too."""
 _READS: Final = frozenset({"get", "history", "now", "queues", "scan", "workers"})
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -194,12 +196,16 @@ class Links:
         self._closed = True
         if self._watch is not None:
             self._watch.cancel()
-        await self._let_go()
+        await self._let_go(_GOODBYE)
         for _ in range(self.options.connections):
             self._room.release()
 
-    async def _let_go(self) -> None:
+    async def _let_go(self, patience: float = 0) -> None:
+        """Close what is idle, and wait so many seconds for goodbyes. Over TLS the server says one, too, and the driver would
+        wait half a minute for that of a server that hangs, for each connection.
+        """
         idle, self._idle = self._idle, []
-        for link in idle:
-            with suppress(*FAILURES):
-                await link.disconnect()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience or None):
+                leaving = [link.disconnect(nowait=not patience) for link in idle]
+                await asyncio.gather(*leaving, return_exceptions=True)

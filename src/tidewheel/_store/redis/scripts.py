@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+from tidewheel._store.redis.keys import LEAST, SCHEMA
+
 _HERE: Final = files("tidewheel._store.redis")
 _USES: Final = "-- uses: "
 
@@ -23,9 +25,9 @@ class Script:
 
 @cache
 def script(name: str) -> Script:
-    """The script `lua/<name>.lua`: its first line (the flags), lib.lua, the parts it uses, and the rest."""
+    """The script `lua/<name>.lua`: its first line (the flags), the layout it is for, lib.lua, the parts it uses, and the rest."""
     flags, _, rest = _read(name).partition("\n")
-    parts = [flags, _read("lib")]
+    parts = [flags, f"local LAYOUT, LEAST = {SCHEMA}, {LEAST}", _read("lib")]
     if rest.startswith(_USES):
         parts += [_read(part) for part in rest.partition("\n")[0].removeprefix(_USES).split(", ")]
     text = "\n".join([*parts, rest])

@@ -90,7 +90,7 @@ class Server:
         return (
             " A failover loses what the replicas had not received yet: the last milliseconds when the master crashes, a second or "
             "so when it lives on unseen. Jobs just enqueued are gone then; what was just claimed or has just ended runs again, "
-            f"perhaps beside its first run and with the same fence. Remedy: ?wait_replicas=1. {await _cut_off(links)}"
+            f"perhaps beside its first run. Remedy: ?wait_replicas=1. {await _cut_off(links)}"
         )
 
     async def durability(self, links: Links) -> str:
@@ -151,12 +151,14 @@ async def schema_of(links: Links) -> int:
     """The schema of the namespace, 0 when it is empty.
 
     Raises:
-        SchemaMismatch: keys of our names that we did not make, or a newer schema.
+        SchemaMismatch: keys of our names that we did not make, or a newer schema that this code must not touch.
     """
     options = links.options
     types = {name: _text(await links.call("TYPE", key(options.namespace, name))) for name in TYPES}
     foreign = [name for name, found in types.items() if found not in ("none", TYPES[name])]
-    found = None if foreign else await links.call("HGET", key(options.namespace, "meta"), "schema")
+    found, least = None, None
+    if not foreign:
+        found, least = await links.call("HMGET", key(options.namespace, "meta"), "schema", "least")
     if not foreign and found is None:
         foreign = [name for name, kind in types.items() if kind != "none"]
     if foreign or (found is not None and not found.isdigit()):
@@ -166,7 +168,7 @@ async def schema_of(links: Links) -> int:
             "Choose another namespace (?namespace=NAME), or remove them."
         )
     schema = 0 if found is None else int(found)
-    if schema > SCHEMA:
+    if schema > SCHEMA and int(least or schema) > SCHEMA:
         raise SchemaMismatch(
             f"The namespace {options.namespace!r} at {options.place} has schema {schema}, this version of Tidewheel "
             f"knows {SCHEMA}. Upgrade Tidewheel on this machine; nothing was touched."

@@ -67,7 +67,7 @@ class RedisStore:
             schema = await schema_of(links)
             if schema < SCHEMA:
                 check_automatic(schema, self.options)
-                await links.run("migrate", SCHEMA)
+                await links.run("migrate")
         except BaseException:
             await links.close()
             raise
@@ -94,7 +94,8 @@ class RedisStore:
         try:
             (await Server.ask(links)).check(self.options)
             await schema_of(links)
-            return int(await links.run("migrate", SCHEMA)), SCHEMA
+            before = int(await links.run("migrate"))
+            return before, max(before, SCHEMA)
         finally:
             if self._opened is None:
                 await links.close()

@@ -63,7 +63,21 @@ local function pick(queue, slots, line, among)
     return picked, from
 end
 
-local claimed, size = {}, 0
+-- What the next epoch must be greater than. A server that has begun a new history (a restart, a failover) may have
+-- forgotten claims that workers remember; so epochs go on behind the present time in microseconds: nobody counts so fast.
+-- Its last three digits are left to the count of claims and rescues, which goes on.
+local function floor()
+    local known = call('HMGET', KEYS[1], 'history', 'floor')
+    local name, least = history(), tonumber(known[2] or 0)
+    if name ~= known[1] then
+        least = math.max(least + 1000, clock())
+        least = least - least % 1000
+        call('HSET', KEYS[1], 'history', name, 'floor', format('%d', least))
+    end
+    return least
+end
+
+local claimed, size, least = {}, 0, nil
 
 local function lend(queue, members, from)
     for index, member in ipairs(members) do
@@ -73,7 +87,9 @@ local function lend(queue, members, from)
         local head = row[1] and row[2] and row[3] and read_head(row[1], row[2])
         if head then
             count('available', queue, -1)
-            head[EPOCH], head[ATTEMPT] = head[EPOCH] + 1, head[ATTEMPT] + 1
+            least = least or floor()
+            local epoch = head[EPOCH] < least and least + head[EPOCH] % 1000 or head[EPOCH]
+            head[EPOCH], head[ATTEMPT] = epoch + 1, head[ATTEMPT] + 1
             head[STARTED_AT], head[LEASE] = now, now + lease
             enter(id, head, 'running')
             local packed = packed_head(head)

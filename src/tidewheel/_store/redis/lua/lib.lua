@@ -1,4 +1,5 @@
--- What the scripts share. It stands before each of them, behind its first line.
+-- What the scripts share. It stands before each of them, behind its first line and one that says for which layout
+-- they are: LAYOUT, LEAST (SCHEMA and LEAST in keys.py).
 --
 -- KEYS[1]  the namespace's meta key; every other key begins as it does ("{namespace}:"), so one script is one atom
 -- ARGV[1]  the question, a msgpack array; each script says what is in it
@@ -24,6 +25,15 @@ local EXACT = 9007199254740992  -- a double counts exactly up to here
 
 local ask = cmsgpack.unpack(ARGV[1])
 local call, pack, format = redis.call, cmsgpack.pack, string.format
+
+-- Code that is too old for the layout does nothing, also when it had opened the namespace before that became newer.
+-- A namespace that has been emptied under us is begun anew, as ours.
+local meta = call('HMGET', KEYS[1], 'schema', 'least', 'clock')
+if tonumber(meta[2] or 0) > LAYOUT then
+    return redis.error_reply(format('LAYOUT %s %d', meta[1] or '?', LAYOUT))
+elseif not meta[1] then
+    call('HSET', KEYS[1], 'schema', LAYOUT, 'least', LEAST)
+end
 
 -- The rows of a batch, one after the other, in one table that is filled again and again: new tables and strings are
 -- what costs most in Lua. What all rows share is sent once.
@@ -51,12 +61,17 @@ local function clock(given)
     end
     local time = call('TIME')
     local now = time[1] * 1000000 + time[2]
-    local mark = tonumber(call('HGET', KEYS[1], 'clock') or 0)
+    local mark = tonumber(meta[3] or 0)
     if now < mark and mark - now <= STEP_BACK then
         return mark
     end
     call('HSET', KEYS[1], 'clock', format('%d', now))
     return now
+end
+
+-- The server's own name for the history of its data: who starts or takes over begins a new one.
+local function history()
+    return string.match(call('INFO', 'replication'), 'master_replid:(%x+)') or ''
 end
 
 -- Writes to sorted sets, sets and counts are collected, so that each key is written once a script.

@@ -2,4 +2,4 @@
 -- The store's clock.
 -- ask: nothing
 -- gives: [schema, now]
-return pack({ tonumber(call('HGET', KEYS[1], 'schema') or 0), clock() })
+return pack({ tonumber(meta[1] or LAYOUT), clock() })

@@ -1,0 +1,71 @@
+"""Programs of the code before and of today's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from tidewheel import App, JobFilter, JobState
+
+_PROGRAM: Final = Path(__file__).with_name("_worker.py")
+_SOURCE: Final = Path(__file__).parents[2] / "src"
+
+
+class Machine:
+    """Starts the program with one of the two codes; ends what still runs."""
+
+    def __init__(self, before: Path) -> None:
+        self._before = before
+        self._children: list[subprocess.Popen[str]] = []
+
+    def start(self, code: str, *words: str) -> subprocess.Popen[str]:
+        source = self._before if code == "before" else _SOURCE
+        child = subprocess.Popen(
+            [sys.executable, _PROGRAM, *words],
+            env={**os.environ, "PYTHONPATH": str(source)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._children.append(child)
+        return child
+
+    def run(self, code: str, *words: str) -> None:
+        child = self.start(code, *words)
+        _, errors = child.communicate()
+        assert child.returncode == 0, errors
+
+    def refused(self, code: str, *words: str) -> str:
+        """What it says in the end, when it must not work."""
+        child = self.start(code, *words)
+        _, errors = child.communicate()
+        assert child.returncode == 1, errors
+        return errors.splitlines()[-1]
+
+    def working(self, code: str, url: str) -> subprocess.Popen[str]:
+        """A worker that runs jobs, or would."""
+        child = self.start(code, "work", url)
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        assert line == "ready\n", child.communicate()[1]
+        return child
+
+    def end(self) -> None:
+        for child in self._children:
+            child.kill()
+            child.communicate()
+
+
+def finished(url: str) -> dict[str, tuple[JobState, int]]:
+    """Every job, how it ended and in which attempt."""
+    app = App(url)
+
+    async def look() -> dict[str, tuple[JobState, int]]:
+        async with app:
+            page = await app.jobs.list(JobFilter(), limit=1000)
+            return {job.id: (job.state, job.attempt) for job in page.jobs}
+
+    return app.run_sync(look())
