@@ -13,6 +13,7 @@ import threading
 import time
 from typing import Any
 
+from tidewheel._bench.loop import run
 from tidewheel._bench.tasks import QUEUE, Bench
 
 _TELL = 0.002
@@ -60,9 +61,4 @@ async def main(url: str, concurrency: int) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(main(sys.argv[1], int(sys.argv[2])))
-    else:
-        uvloop.run(main(sys.argv[1], int(sys.argv[2])))
+    run(main(sys.argv[1], int(sys.argv[2])))

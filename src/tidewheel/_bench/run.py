@@ -22,6 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from tidewheel import ConfigError, JobFilter, JobState
+from tidewheel._bench.loop import run
 from tidewheel._bench.tasks import QUEUE, Bench
 
 _ONE_BY_ONE: Final = 3000
@@ -204,7 +205,7 @@ def main(
         )
     with tempfile.TemporaryDirectory(prefix="tidewheel-bench-") as folder:
         url = store or f"sqlite:///{Path(folder, 'bench.db')}"
-        runs = [asyncio.run(measure(url, jobs, concurrency, _teller(number, repeat))) for number in range(repeat)]
+        runs = [run(measure(url, jobs, concurrency, _teller(number, repeat))) for number in range(repeat)]
         figures = median(runs)
     sys.stderr.write("\r\033[K" if sys.stderr.isatty() else "")
     if as_json:
