@@ -3,6 +3,7 @@
 python docs/pictures/life_of_a_job.py
 python docs/pictures/backoff.py
 python docs/pictures/transactions.py
+python docs/pictures/limits.py
 """
 
 from __future__ import annotations

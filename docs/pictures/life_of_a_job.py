@@ -13,6 +13,7 @@ WIDE, HIGH = 178, 66
 NODES = {  # state: (centre x, centre y, colour, what it means)
     S.SCHEDULED: (146, 150, "violet", "waits for its time"),
     S.AVAILABLE: (432, 300, "blue", "may be claimed"),
+    S.PARKED: (432, 412, "sweep", "waits for a limit"),
     S.RETRYABLE: (146, 450, "orange", "failed, will run again"),
     S.RUNNING: (754, 300, "amber", "held under a lease"),
     S.COMPLETED: (1100, 150, "green", "its result is kept"),
@@ -39,16 +40,18 @@ class Arrow(NamedTuple):
     anchor: str = "middle"
 
 
-WAITING = (S.SCHEDULED, S.AVAILABLE, S.RETRYABLE)
+WAITING = (S.SCHEDULED, S.AVAILABLE, S.PARKED, S.RETRYABLE)
 ARROWS = [
     Arrow(
-        "M235 150 C 340 150 404 194 416 260", "sweep", (330, 222), (("sweep", "promote"), ("person", "run now")),
-        ((S.SCHEDULED, Move.PROMOTE, S.AVAILABLE), (S.SCHEDULED, Move.ALTER_RUN_NOW, S.AVAILABLE)), "end",
+        "M160 184 C 172 246 240 288 336 289", "sweep", (206, 240), (("sweep", "promote"), ("person", "run now")),
+        ((S.SCHEDULED, Move.PROMOTE, S.AVAILABLE), (S.SCHEDULED, Move.ALTER_RUN_NOW, S.AVAILABLE)), "start",
     ),
     Arrow(
-        "M235 450 C 340 450 404 406 416 340", "sweep", (330, 388), (("sweep", "promote"), ("person", "run now")),
-        ((S.RETRYABLE, Move.PROMOTE, S.AVAILABLE), (S.RETRYABLE, Move.ALTER_RUN_NOW, S.AVAILABLE)), "end",
+        "M160 416 C 172 354 240 312 336 311", "sweep", (192, 376), (("sweep", "promote"), ("person", "run now")),
+        ((S.RETRYABLE, Move.PROMOTE, S.AVAILABLE), (S.RETRYABLE, Move.ALTER_RUN_NOW, S.AVAILABLE)), "start",
     ),
+    Arrow("M410 334 L 410 372", "worker", (400, 360), (("worker", "park"),), ((S.AVAILABLE, Move.PARK, S.PARKED),), "end"),
+    Arrow("M454 378 L 454 340", "worker", (464, 360), (("worker", "open"),), ((S.PARKED, Move.OPEN, S.AVAILABLE),), "start"),
     Arrow("M521 288 L 658 288", "worker", (593, 276), (("worker", "claim"),), ((S.AVAILABLE, Move.CLAIM, S.RUNNING),)),
     Arrow(
         "M665 312 L 528 312", "worker", (593, 335), (("worker", "release"), ("sweep", "rescue")),

@@ -10,6 +10,7 @@ from tidewheel._config import WorkerOptions
 from tidewheel._context import JobContext, current_job
 from tidewheel._env import Env
 from tidewheel._handle import JobHandle
+from tidewheel._limits import Limit, Rate
 from tidewheel._model.backoff import Backoff, custom, delays, exponential, fixed, linear
 from tidewheel._model.errors import (
     Cancel,
@@ -21,6 +22,8 @@ from tidewheel._model.errors import (
     JobNotDone,
     JobNotFound,
     LeaseLost,
+    LimitKeyError,
+    LimitNotFound,
     PayloadTooLarge,
     ResultTimeout,
     Retry,
@@ -32,6 +35,7 @@ from tidewheel._model.errors import (
     TidewheelError,
 )
 from tidewheel._model.job import AttemptRecord, ErrorInfo, History, Job, LogLine
+from tidewheel._model.limit import Allowance, GateRow, LimitRow, Rule
 from tidewheel._model.query import Action, Altered, JobFilter, Page, StoreInfo
 from tidewheel._model.queue import QueueStats
 from tidewheel._model.retention import FOREVER, Keep, Retention, keep
@@ -50,11 +54,13 @@ from tidewheel._outbox import Outbox
 from tidewheel._task import AsyncTask, Configured, PreparedJob, SyncTask, Task
 from tidewheel._telemetry import EVENTS, Event
 from tidewheel._version import __version__
+from tidewheel._why import Why
 
 __all__ = [
     "EVENTS",
     "FOREVER",
     "Action",
+    "Allowance",
     "Altered",
     "App",
     "AsyncTask",
@@ -71,6 +77,7 @@ __all__ = [
     "Env",
     "ErrorInfo",
     "Event",
+    "GateRow",
     "History",
     "Job",
     "JobCancelled",
@@ -83,6 +90,10 @@ __all__ = [
     "JobState",
     "Keep",
     "LeaseLost",
+    "Limit",
+    "LimitKeyError",
+    "LimitNotFound",
+    "LimitRow",
     "LogLine",
     "OperationConfig",
     "OperationMetrics",
@@ -94,10 +105,12 @@ __all__ = [
     "PreparedJob",
     "Problem",
     "QueueStats",
+    "Rate",
     "ResultTimeout",
     "Retention",
     "Retry",
     "RetryPolicy",
+    "Rule",
     "SchemaMismatch",
     "Snooze",
     "StoreError",
@@ -107,6 +120,7 @@ __all__ = [
     "SyncTask",
     "Task",
     "TidewheelError",
+    "Why",
     "WorkerInfo",
     "WorkerOptions",
     "WorkerRow",

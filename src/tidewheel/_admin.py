@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tidewheel._facts import explain
 from tidewheel._handle import JobHandle
 from tidewheel._model.duration import Span, micros
 from tidewheel._model.job import ErrorInfo, History, Job
@@ -16,6 +17,7 @@ from tidewheel._model.queue import QueueSettings, QueueStats
 from tidewheel._model.state import JobState
 from tidewheel._model.worker import WorkerRow
 from tidewheel._names import check_name
+from tidewheel._why import Why
 
 if TYPE_CHECKING:
     from tidewheel._app import App
@@ -88,6 +90,10 @@ class Jobs:
         """A job with its attempts and log lines, or None."""
         return await (await self._app.opened()).history(job_id)
 
+    async def why(self, job_id: str) -> Why | None:
+        """Why a job does not run now, or how it does; None when there is none. See `JobHandle.why`."""
+        return await explain(await self._app.opened(), job_id)
+
     async def cancel(self, which: Sequence[str] | JobFilter) -> builtins.list[Altered]:
         """End waiting jobs, ask running ones to stop."""
         return await self.alter(which, Action.CANCEL)
@@ -159,8 +165,8 @@ class Queues:
         return len(await store.alter(where, Action.DELETE, limit=limit))
 
     async def drain(self, name: str, *, scheduled: bool = False) -> int:
-        """Remove the jobs that wait in the queue, with `scheduled=True` those that wait for their time, too."""
-        states = [JobState.AVAILABLE, *([JobState.SCHEDULED, JobState.RETRYABLE] if scheduled else [])]
+        """Remove the jobs that wait in the queue, or for a limit, with `scheduled=True` those that wait for their time, too."""
+        states = [JobState.AVAILABLE, JobState.PARKED, *([JobState.SCHEDULED, JobState.RETRYABLE] if scheduled else [])]
         return len(await self._app.jobs.delete(JobFilter(queues=(name,), states=tuple(states))))
 
     async def empty(self, name: str) -> int:

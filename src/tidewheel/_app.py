@@ -5,27 +5,30 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, overload
 
 from tidewheel._admin import DeadLetter, DeadLetters, Jobs, Queues, Workers
+from tidewheel._batches import BATCH, check_batch, new_jobs, send, taken
 from tidewheel._check import Problem, check_app
 from tidewheel._config import WorkerOptions, app_problems
 from tidewheel._env import Env
+from tidewheel._flows import Declarations
 from tidewheel._handle import JobHandle
+from tidewheel._limits import Limit, Rate
+from tidewheel._limits_admin import Limits
 from tidewheel._model.duration import Span, micros
 from tidewheel._model.errors import ConfigError, StoreError
 from tidewheel._model.job import Job
-from tidewheel._model.query import Enqueued, StoreInfo
+from tidewheel._model.query import StoreInfo
 from tidewheel._model.retention import Retention
 from tidewheel._model.retry import RetryPolicy
-from tidewheel._names import check_name
 from tidewheel._portal import Portal
+from tidewheel._registering import make_task
 from tidewheel._results import Results
 from tidewheel._serde import MAX_PAYLOAD
+from tidewheel._settings import TaskSettings
 from tidewheel._store.caller import check_sync, drive
 from tidewheel._stores import joining_store, make_store, shown_url
 from tidewheel._task import (
@@ -37,10 +40,6 @@ from tidewheel._task import (
     RunIn,
     SyncTask,
     Task,
-    TaskSettings,
-    changed,
-    new_jobs,
-    where_to_run,
 )
 from tidewheel._telemetry import Listener, Telemetry
 
@@ -51,8 +50,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAX_TRACEBACK: Final = 16_384
 """Characters of stack trace kept for a failed attempt, unless the app says otherwise."""
-_BATCH: Final = 1024
-_SOME: Final = 128
 
 
 class App:
@@ -102,6 +99,8 @@ class App:
         self.queues = Queues(self)
         self.dead_letters = DeadLetters(self)
         self.workers = Workers(self)
+        self.declarations = Declarations()
+        self.limits = Limits(self)
         self._defaults = TaskSettings(retry=RetryPolicy.of(retry if retry is not None else RetryPolicy()))
         self._tasks: dict[str, Task[..., Any]] = {}
         self.dead_letter_kind: str | None = None
@@ -143,6 +142,9 @@ class App:
         tags: Iterable[str] | None = None,
         retention: Retention | None = None,
         max_crashes: int | None = None,
+        per_worker: int | None = None,
+        concurrency: int | Limit | Sequence[int | Limit] | None = None,
+        rate: Rate | Sequence[Rate] | None = None,
     ) -> _Decorator: ...
 
     def task(
@@ -161,6 +163,9 @@ class App:
         tags: Iterable[str] | None = None,
         retention: Retention | None = None,
         max_crashes: int | None = None,
+        per_worker: int | None = None,
+        concurrency: int | Limit | Sequence[int | Limit] | None = None,
+        rate: Rate | Sequence[Rate] | None = None,
     ) -> Any:
         """Make a task of a function: `@app.task` or `@app.task(queue="email", retry=5, ...)`.
 
@@ -177,6 +182,9 @@ class App:
             tags: words to find its jobs by.
             retention: how long its ended jobs are kept.
             max_crashes: so many lost workers make a dead letter of a job; default 3.
+            per_worker: at most so many attempts at once in each worker process; others go on. Default: no limit of its own.
+            concurrency: at most so many attempts at once, wherever they run: a number, a `Limit`, or several.
+            rate: at most so many starts in a time: a `Rate`, or several. A job starts when all its limits let it.
 
         Raises:
             ConfigError: every setting that cannot work, at once, or a name that is taken.
@@ -184,42 +192,24 @@ class App:
         given = {
             "queue": queue, "priority": priority, "retry": retry, "timeout": timeout, "soft_timeout": soft_timeout,
             "unique": unique, "tags": tags, "retention": retention, "max_crashes": max_crashes,
+            "per_worker": per_worker,
         }  # fmt: skip
+        limits = {"concurrency": concurrency, "rate": rate}
         if fn is None:
-            return lambda function: self._register(function, name, run_in, given)
-        return self._register(fn, name, run_in, given)
+            return lambda function: self._register(function, name, run_in, given, limits)
+        return self._register(fn, name, run_in, given, limits)
 
     def _register(
-        self, fn: Callable[..., Any], name: str | None, run_in: RunIn | None, given: Mapping[str, Any]
+        self,
+        fn: Callable[..., Any],
+        name: str | None,
+        run_in: RunIn | None,
+        given: Mapping[str, Any],
+        limited: Mapping[str, Any],
     ) -> Task[..., Any]:
-        if isinstance(fn, Task | type) or not hasattr(fn, "__qualname__") or not callable(fn):
-            raise ConfigError(f"{fn!r} cannot be a task: put @app.task on a function.")
-        problems: list[str] = []
-        try:
-            name = check_name(name if name is not None else fn.__name__, "a task name")
-        except (ValueError, TypeError) as error:
-            problems.append(str(error))
-            name = fn.__name__
-        if name in self._tasks:
-            known = self._tasks[name].fn
-            problems.append(
-                f"There are two tasks named {name!r}: {known.__module__}.{known.__qualname__} and "
-                f"{fn.__module__}.{fn.__qualname__}. Give one of them another name: @app.task(name=...)."
-            )
-        where, settings = run_in, self._defaults
-        try:
-            where = where_to_run(fn, run_in, name)
-        except ConfigError as error:
-            problems += error.problems
-        try:
-            settings = changed(self._defaults, name, given, self.max_payload)
-        except ConfigError as error:
-            problems += error.problems
-        if problems or where is None:
-            raise ConfigError(problems)
-        make = AsyncTask if inspect.iscoroutinefunction(fn) else SyncTask
-        task: Task[..., Any] = make(self, fn, name, where, settings)
-        self._tasks[name] = task
+        task = make_task(self, self._defaults, fn, name=name, run_in=run_in, given=given, limited=limited)
+        self._tasks[task.name] = task
+        self.declarations.add(task.limits)
         return task
 
     def retention_of(self, task: Task[..., Any], queue: str) -> Retention:
@@ -247,7 +237,7 @@ class App:
                     await told
 
         tell.__doc__ = f"Calls {name} for a dead letter."
-        self._register(tell, DEAD_LETTER_KIND, "loop", {"retry": 5})
+        self._register(tell, DEAD_LETTER_KIND, "loop", {"retry": 5}, {})
         self.dead_letter_kind = DEAD_LETTER_KIND
         return fn
 
@@ -255,13 +245,13 @@ class App:
 
     async def enqueue_one(self, prepared: PreparedJob[R]) -> JobHandle[R]:
         """Add one prepared job. See `Task.enqueue`."""
-        store = await self.opened()
+        store = await self.ready()
         new = prepared.new
         (answer,) = await store.enqueue([new])
         return JobHandle(self, answer.id, new.kind, new.queue, answer.inserted)
 
     async def enqueue_many(
-        self, jobs: Iterable[PreparedJob[R]], *, batch: int = _BATCH, connection: object | None = None
+        self, jobs: Iterable[PreparedJob[R]], *, batch: int = BATCH, connection: object | None = None
     ) -> list[JobHandle[R]]:
         """Add many jobs, `batch` to a round trip; each batch is added whole or not at all.
 
@@ -277,38 +267,22 @@ class App:
                 A failed call leaves a transaction of yours usable, with the batches before the failing one in it.
             TypeError: something that is no prepared job, or a connection that is none of those.
             ConfigError: the app's store cannot join a transaction; its message names the remedy.
+            LimitKeyError: a limit finds no key in a job's arguments; says which job. Batches before its own are in.
         """
-        if not 1 <= batch <= 10_000:
-            raise ValueError(f"batch={batch} must be 1 to 10000 jobs.")
+        check_batch(batch)
         if connection is not None:
             return await self._join(connection, jobs, batch)
-        store = await self.opened()
-        handles: list[JobHandle[R]] = []
-        source = iter(jobs)
-        under_way: deque[tuple[asyncio.Task[list[Enqueued]], list[PreparedJob[R]]]] = deque()
-        try:
-            while True:
-                part = await _gathered(source, batch)
-                if part:
-                    under_way.append((asyncio.create_task(store.enqueue(new_jobs(part))), part))
-                elif not under_way:
-                    return handles
-                # The next batch is encoded while the store writes this one.
-                if len(under_way) > 1 or not part:
-                    handles += self._handles(under_way[0][1], await under_way[0][0])
-                    under_way.popleft()
-        finally:  # after a failure: what was sent already is not left behind
-            await asyncio.gather(*(task for task, _ in under_way), return_exceptions=True)
+        answered = await send(await self.ready(), jobs, batch)
+        return [handle for part, answers in answered for handle in self._handles(part, answers)]
 
     def enqueue_in(
-        self, connection: object, jobs: Iterable[PreparedJob[R]], *, batch: int = _BATCH
+        self, connection: object, jobs: Iterable[PreparedJob[R]], *, batch: int = BATCH
     ) -> list[JobHandle[R]]:
         """`enqueue_many` in the transaction of a sync `connection`, for sync code: no event loop, no other thread.
 
         Raises: as `enqueue_many`.
         """
-        if not 1 <= batch <= 10_000:
-            raise ValueError(f"batch={batch} must be 1 to 10000 jobs.")
+        check_batch(batch)
         check_sync(connection)
         return drive(self._join(connection, jobs, batch))
 
@@ -317,11 +291,11 @@ class App:
         store = joining_store(self._store, self.url)
         handles: list[JobHandle[R]] = []
         source = iter(jobs)
-        while part := list(islice(source, batch)):
+        while part := taken(source, batch, len(handles)):
             handles += self._handles(part, await store.enqueue_in(connection, new_jobs(part)))
         return handles
 
-    def _handles(self, prepared: list[PreparedJob[R]], answers: list[Any]) -> list[JobHandle[R]]:
+    def _handles(self, prepared: Sequence[PreparedJob[R]], answers: list[Any]) -> list[JobHandle[R]]:
         return [
             JobHandle(self, answer.id, one.new.kind, one.new.queue, answer.inserted)
             for one, answer in zip(prepared, answers, strict=True)
@@ -375,6 +349,13 @@ class App:
                 self._results = Results(self._store)
         return self._store
 
+    async def ready(self) -> Store:
+        """The same, and it knows the limits of the tasks: for whoever puts work in or takes it out."""
+        store = await self.opened()
+        if self.declarations.pending:
+            await self.declarations.tell(store)
+        return store
+
     def _check_process(self) -> None:
         """Threads do not come along in a fork: without this word a call would wait for ever."""
         if self._loop is not None and self._process != os.getpid():
@@ -393,6 +374,7 @@ class App:
             results, self._results = self._results, None
             await results.close()
             await self._store.close()
+            self.declarations.forget()
         self._loop = None
 
     async def __aenter__(self) -> Self:
@@ -440,17 +422,3 @@ class _Decorator(Protocol):
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, fn: Callable[P, R], /) -> SyncTask[P, R]: ...
-
-
-async def _gathered(source: Iterator[T], count: int) -> list[T]:
-    """The next `count` of a source, some at a time: making jobs is work, and neither the loop nor the store's
-    threads should wait for the end of it.
-    """
-    part: list[T] = []
-    while len(part) < count:
-        some = list(islice(source, min(_SOME, count - len(part))))
-        part += some
-        await asyncio.sleep(0)
-        if not some:
-            break
-    return part

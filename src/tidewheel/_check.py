@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from tidewheel._limits import Limit
 from tidewheel._model.errors import ConfigError
+from tidewheel._paths import steps_of
 
 if TYPE_CHECKING:
     from tidewheel._app import App
@@ -76,7 +79,40 @@ def _check_task(task: Task[..., object]) -> list[Problem]:
         )
     if settings.retry.attempts == 1 and settings.retry.within is not None:
         found.append(Problem("warning", where, "retry: one attempt has no use for a time budget.", "Drop `within`."))
-    return found
+    least = min((one.slots for _, one in task.limits if isinstance(one, Limit) and one.key is None), default=None)
+    if settings.per_worker is not None and least is not None and least <= settings.per_worker:
+        found.append(
+            Problem(
+                "warning",
+                where,
+                f"per_worker={settings.per_worker} has no effect: no more than {least} of its attempts run anywhere.",
+                "Drop per_worker, or make it less than that limit.",
+            )
+        )
+    return found + _check_limits(task)
+
+
+def _check_limits(task: Task[..., object]) -> list[Problem]:
+    """Keys and costs that a job may not have, as far as type hints tell."""
+    if not task.limits:
+        return []
+    from tidewheel._path_types import path_doubt
+
+    try:
+        hints = typing.get_type_hints(task.fn)
+    except Exception:  # noqa: BLE001 -- hints that cannot be resolved are told of above
+        return []
+    return [
+        Problem(
+            "warning",
+            f"task {task.name}",
+            f"limit {name}: {what}={path!r}: {doubt}. Such a job is refused when it is enqueued.",
+            f"Make the path lead to a text or a number that is always there, or give {what}= a function.",
+        )
+        for name, limit in task.limits
+        for what, path in (("key", limit.key), ("cost", limit.cost))
+        if isinstance(path, str) and (doubt := path_doubt(path, hints.get(str(steps_of(path)[0]), typing.Any)))
+    ]
 
 
 def _importable(task: Task[..., object]) -> bool:

@@ -6,8 +6,8 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final, Self
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Self
 
 from tidewheel._model.duration import SECOND, micros
 from tidewheel._model.errors import ConfigError
@@ -15,6 +15,9 @@ from tidewheel._model.retention import Retention
 from tidewheel._model.retry import RetryPolicy
 from tidewheel._names import check_name
 
+MOST_SLOTS: Final = {"loop": 10_000, "thread": 1_000, "process": 256}
+"""So many jobs of each sort a worker runs at most, whatever its options."""
+_HEAVIEST: Final = 1_000
 _SIZES: Final = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -22,7 +25,11 @@ _SIZES: Final = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "k"
 class WorkerOptions:
     """How one worker process works. Spans are in microseconds here, seconds or text ("30s") when given.
 
-    queues: the queues it works on; None (default): the queues of its app's tasks.
+    queues: the queues it works on; None (default): the queues of its app's tasks. A mapping, such as
+        {"high": 5, "low": 1}, says how they share free slots: of six jobs started five are of "high", one of "low",
+        and what one has no work for the other gets. A list shares evenly.
+    order: "weighted" (default): as above; "strict": queues in the order of the list, a later one gets only what those
+        before it leave, which may be nothing for as long as these have work.
     concurrency: async jobs at a time, default 100.
     threads: plain jobs at a time, each in a thread, default 16.
     processes: CPU-bound jobs at a time, each in a child process, default: the number of cores.
@@ -34,9 +41,13 @@ class WorkerOptions:
     max_memory: leave when the process is larger than so many bytes; None: never.
     drain_and_exit: leave when its queues hold no live job.
     signals: handle SIGTERM and SIGINT (first: stop gracefully; second: at once), default True.
+
+    `weights` are those of the queues, in their order; empty where none were given.
     """
 
     queues: tuple[str, ...] | None = None
+    weights: tuple[int, ...] = ()
+    order: Literal["weighted", "strict"] = "weighted"
     concurrency: int = 100
     threads: int = 16
     processes: int = 0
@@ -58,7 +69,7 @@ class WorkerOptions:
         """
         problems: list[str] = []
         values: dict[str, Any] = {"processes": os.cpu_count() or 1}
-        known = [field.name for field in fields(cls)]
+        known = list(_READ)
         for name, value in given.items():
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
@@ -73,9 +84,44 @@ class WorkerOptions:
         unread = {name for name, value in given.items() if value is not None and name not in values}
         if poll > lease and unread.isdisjoint({"lease", "poll"}):
             problems.append("worker option poll must not be longer than lease, or expired jobs are found late.")
+        queues = given.get("queues")
+        if isinstance(queues, Mapping):
+            values["weights"] = tuple(queues.values())
+            problems += _weight_problems(queues)
+        problems += _order_problems(values.get("order"), queues)
         if problems:
             raise ConfigError(problems)
         return cls(**values)
+
+
+def _weight_problems(queues: Mapping[Any, Any]) -> list[str]:
+    """The weights that are none."""
+    return [
+        f"worker option queues: {name!r} has the weight {weight!r}; it must be a whole number from 1 to {_HEAVIEST}."
+        for name, weight in queues.items()
+        if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= _HEAVIEST
+    ]
+
+
+def _order_problems(order: str | None, queues: Any) -> list[str]:
+    """Why queues cannot be asked in strict order."""
+    if order != "strict":
+        return []
+    if queues is None:
+        return ['worker option order: "strict" needs the queues, the first one first: queues=["urgent", "default"].']
+    if isinstance(queues, Mapping):
+        remedy = f"Give the queues as a list, the first one first: queues={list(queues)}."
+        return [f'worker option order: "strict" has no use for weights. {remedy}']
+    return []
+
+
+def per_worker_problems(name: str, run_in: str | None, per_worker: Any) -> list[str]:
+    """Why `per_worker` of a task that runs there would change nothing; what is no number is told elsewhere."""
+    most = MOST_SLOTS.get(run_in or "")
+    if most is None or not isinstance(per_worker, int) or per_worker < most:
+        return []
+    reason = f'no worker runs more than {most} jobs at a time with run_in="{run_in}"'
+    return [f"{name}: per_worker={per_worker} has no effect: {reason}. Give less, or leave it out."]
 
 
 def app_problems(max_payload: Any, max_traceback: Any, retry: Any, retention: Any, queues: Any) -> list[str]:
@@ -143,6 +189,12 @@ def _queues(value: Any) -> tuple[str, ...]:
     return queues
 
 
+def _order(value: Any) -> str:
+    if value not in ("weighted", "strict"):
+        raise ValueError(f'{value!r} must be "weighted" or "strict".')
+    return str(value)
+
+
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"{value!r} must be True or False.")
@@ -151,9 +203,10 @@ def _flag(value: Any) -> bool:
 
 _READ: Final[dict[str, Any]] = {
     "queues": _queues,
-    "concurrency": _whole(1, 10_000),
-    "threads": _whole(1, 1_000),
-    "processes": _whole(1, 256),
+    "concurrency": _whole(1, MOST_SLOTS["loop"]),
+    "threads": _whole(1, MOST_SLOTS["thread"]),
+    "processes": _whole(1, MOST_SLOTS["process"]),
+    "order": _order,
     "lease": _span(SECOND, 3600 * SECOND),
     "grace": _span(0, 86_400 * SECOND),
     "poll": _span(SECOND // 100, 60 * SECOND),

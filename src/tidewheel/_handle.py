@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
+from tidewheel._facts import explain
 from tidewheel._model.duration import Span
 from tidewheel._model.errors import JobCancelled, JobFailed, JobNotFound
 from tidewheel._model.job import History, Job, LogLine
 from tidewheel._model.query import Action
 from tidewheel._model.state import JobState
+from tidewheel._why import Why
 
 if TYPE_CHECKING:
     from tidewheel._app import App
@@ -46,12 +48,21 @@ class JobHandle(msgspec.Struct, Generic[R], frozen=True, eq=False, gc=False):
         store = await self._app.opened()
         (job,) = await store.get([self.id])
         if job is None:
-            raise JobNotFound(f"There is no job {self.id} ({self.kind}): it was deleted, or pruned by its retention.")
+            raise self._gone()
         return job
 
     async def state(self) -> JobState:
         """Where the job stands. Raises JobNotFound."""
         return (await self.info()).state
+
+    async def why(self) -> Why:
+        """Why it does not run now, or how it does: the first reason that applies. For people: it asks the store
+        several times, and beside many ended jobs that takes a while. Raises JobNotFound.
+        """
+        answer = await explain(await self._app.opened(), self.id)
+        if answer is None:
+            raise self._gone()
+        return answer
 
     async def progress(self) -> Any:
         """What the handler reported last, or None. Raises JobNotFound."""
@@ -63,7 +74,7 @@ class JobHandle(msgspec.Struct, Generic[R], frozen=True, eq=False, gc=False):
         store = await self._app.opened()
         history = await store.history(self.id)
         if history is None:
-            raise JobNotFound(f"There is no job {self.id} ({self.kind}): it was deleted, or pruned by its retention.")
+            raise self._gone()
         return history
 
     async def logs(self) -> tuple[LogLine, ...]:
@@ -114,6 +125,9 @@ class JobHandle(msgspec.Struct, Generic[R], frozen=True, eq=False, gc=False):
     async def delete(self) -> bool:
         """Remove it with its history. False while it runs (cancel it first), or when it is gone already."""
         return await self._alter(Action.DELETE)
+
+    def _gone(self) -> JobNotFound:
+        return JobNotFound(f"There is no job {self.id} ({self.kind}): it was deleted, or pruned by its retention.")
 
     async def _alter(self, action: Action) -> bool:
         store = await self._app.opened()

@@ -41,6 +41,11 @@ def _decode_other(kind: type, value: Any) -> Any:
 _encoder: Final = msgspec.json.Encoder(enc_hook=_encode_other)
 
 
+def to_plain(value: Any) -> Any:
+    """A value as JSON would have it: an Enum, a UUID or a date as its text. Raises whatever a user's own types raise."""
+    return msgspec.to_builtins(value, enc_hook=_encode_other)
+
+
 def storable(text: str) -> str:
     r"""`text` as every store can hold it: a lone surrogate, as in the name of a file that is no UTF-8, becomes `\udce9`."""
     return text.encode("utf-8", "backslashreplace").decode()
@@ -50,7 +55,7 @@ def _to_json(value: Any) -> bytes:
     """The JSON of a value. Raises whatever a user's own types raise, and ValueError for NaN and the infinities."""
     data = _encoder.encode(value)
     # msgspec writes `null` for them, and the job would get None without anybody having noticed.
-    if b"null" in data and _not_finite(msgspec.to_builtins(value, enc_hook=_encode_other)):
+    if b"null" in data and _not_finite(to_plain(value)):
         raise ValueError("NaN and infinite numbers do not exist in JSON; pass None, or text")
     return data
 
@@ -132,6 +137,10 @@ class Codec:
             EncodeError: an argument cannot be written as JSON.
             PayloadTooLarge: the arguments are over the cap.
         """
+        return self.encode_checked(args, kwargs)[0]
+
+    def encode_checked(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[str, Any]:
+        """The same, and an object that has the arguments as attributes, as a worker will decode them."""
         bound = self._quickly_bound(args, kwargs)
         try:
             data = _to_json(bound)
@@ -146,13 +155,13 @@ class Codec:
                 "App(max_payload=...)."
             )
         try:
-            self._arguments.decode(data)
+            values = self._arguments.decode(data)
         except msgspec.ValidationError as error:
             self._bound(args, kwargs)  # raises Python's own words when the call does not fit the signature
             raise TypeError(f"{self._name}: {_readable(error)}. Nothing was enqueued.") from None
         except Exception as error:  # from a `__post_init__` or a validator of the user's
             raise TypeError(f"{self._name}: {type(error).__name__}: {error}. Nothing was enqueued.") from error
-        return data.decode()
+        return data.decode(), values
 
     def _quickly_bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by name. What is missing or unknown is left to the check that follows."""

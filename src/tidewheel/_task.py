@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 
+from tidewheel._flows import Measure, Named
 from tidewheel._handle import JobHandle
-from tidewheel._model.duration import LONGEST, Span, micros
-from tidewheel._model.errors import ConfigError, TidewheelError
-from tidewheel._model.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, FIRST_PRIORITY, LAST_PRIORITY, NewJob
+from tidewheel._model.duration import LONGEST, Span
+from tidewheel._model.errors import ConfigError
+from tidewheel._model.job import NewJob
 from tidewheel._model.retention import Keep, Retention
 from tidewheel._model.retry import RetryPolicy
-from tidewheel._names import check_name
-from tidewheel._serde import Codec, encode
+from tidewheel._serde import Codec
+from tidewheel._settings import DEFAULT_KEEPS, TaskSettings, changed
 
 if TYPE_CHECKING:
     from tidewheel._app import App
@@ -31,39 +30,6 @@ RunIn: TypeAlias = Literal["loop", "thread", "process"]
 """Where a handler runs: async functions on the event loop, plain ones in a thread or, CPU-bound, in a process."""
 
 DEAD_LETTER_KIND: Final = "tidewheel.dead_letter"
-DEFAULT_RETRY: Final = RetryPolicy()
-DEFAULT_RETENTION: Final = Retention()
-_DEFAULT_KEEPS: Final = (DEFAULT_RETENTION.completed, DEFAULT_RETENTION.failed)
-
-
-class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Per-job settings that a runner reads, kept with the job as JSON. Spans in microseconds; None: the task's."""
-
-    timeout: int | None = None
-    soft_timeout: int | None = None
-    retry: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskSettings:
-    """What every job of a task gets. Spans in microseconds."""
-
-    queue: str = DEFAULT_QUEUE
-    priority: int = DEFAULT_PRIORITY
-    retry: RetryPolicy = DEFAULT_RETRY
-    timeout: int | None = None
-    soft_timeout: int | None = None
-    unique: bool | str = False
-    tags: tuple[str, ...] = ()
-    retention: Retention = DEFAULT_RETENTION
-    max_crashes: int = 3
-    delay: int = 0
-    run_at: int | None = None
-    id: str | None = None
-    meta: str | None = None
-    lifo: bool = False
-    options: str | None = None
-    own_retention: bool = False
 
 
 class PreparedJob(msgspec.Struct, Generic[R_co], frozen=True, gc=False):
@@ -76,12 +42,24 @@ class PreparedJob(msgspec.Struct, Generic[R_co], frozen=True, gc=False):
 class Task(Generic[P, R]):
     """A function that can be enqueued. Made by `@app.task`; `task.fn` is the function itself."""
 
-    def __init__(self, app: App, fn: Callable[..., Any], name: str, run_in: RunIn, settings: TaskSettings) -> None:
+    def __init__(
+        self,
+        app: App,
+        fn: Callable[..., Any],
+        name: str,
+        run_in: RunIn,
+        settings: TaskSettings,
+        *,
+        limits: tuple[Named, ...] = (),
+    ) -> None:
         self.app = app
         self.fn = fn
         self.name = name
         self.run_in: RunIn = run_in
         self.settings = settings
+        self.limits = limits
+        """The limits its jobs must pass, by the names they have in the store."""
+        self.measure = Measure(name, fn, limits) if limits else None
         self._plain: Configured[P, R] = Configured(self, settings)
         self._codec: Codec | None = None
         self.__doc__ = fn.__doc__
@@ -106,6 +84,7 @@ class Task(Generic[P, R]):
         Raises:
             TypeError: the arguments do not fit the function.
             EncodeError, PayloadTooLarge: they cannot be stored.
+            LimitKeyError: a limit finds no key in them.
             StoreUnavailable, StoreFull, StoreError: the database did not take it; nothing was enqueued.
         """
         return await self.app.enqueue_one(self._plain.job(*args, **kwargs))
@@ -203,19 +182,24 @@ class Configured(Generic[P, R]):
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """See `Task.job`."""
         task, settings = self._task, self._settings
-        payload = task.codec.encode_call(args, kwargs)
+        more: dict[str, Any] = {}
+        if task.measure is None or task.measure.fixed is not None:
+            payload = task.codec.encode_call(args, kwargs)
+        else:
+            payload, arguments = task.codec.encode_checked(args, kwargs)
+            more["flow"] = task.measure.flow(arguments)
+        if settings.unique:
+            more["unique_key"] = _unique_key(task.name, payload, settings.unique)
         model = self._model
         if model is None or model.on_dead != task.app.dead_letter_kind:
             model = self._model = self._make_model()
         job_id = settings.id or task.app.env.ids()
-        if settings.unique:
-            key = _unique_key(task.name, payload, settings.unique)
-            return PreparedJob(task, msgspec.structs.replace(model, id=job_id, args=payload, unique_key=key))
-        return PreparedJob(task, msgspec.structs.replace(model, id=job_id, args=payload))
+        return PreparedJob(task, msgspec.structs.replace(model, id=job_id, args=payload, **more))
 
     def _make_model(self) -> NewJob:
         settings = self._settings
         keep = settings.retention if settings.own_retention else None
+        measure = self._task.measure
         return NewJob(
             id="",
             kind=self._task.name,
@@ -233,6 +217,7 @@ class Configured(Generic[P, R]):
             keep_completed=_own_time(keep.completed) if keep else None,
             keep_failed=_own_time(keep.failed) if keep else None,
             on_dead=self._task.app.dead_letter_kind,
+            flow=measure.fixed if measure else None,
         )
 
 
@@ -257,26 +242,9 @@ class _InTransaction(Configured[P, R]):
         )
 
 
-def new_jobs(prepared: Sequence[Any]) -> list[NewJob]:
-    """What the store is given for prepared jobs.
-
-    Raises:
-        TypeError: something else is among them.
-    """
-    try:
-        return [one.new for one in prepared]
-    except AttributeError:
-        wrong = next(one for one in prepared if not isinstance(one, PreparedJob))
-        if inspect.iscoroutine(wrong):
-            wrong.close()
-        raise TypeError(
-            f"enqueue_many() got {wrong!r}, which is no prepared job. Make them with task.job(...), not task.enqueue(...)."
-        ) from None
-
-
 def _own_time(keep: Keep) -> int | None:
     """A single job's retention as the store has it: a time, or None where only the rules count."""
-    if keep in _DEFAULT_KEEPS:  # not given: `Retention(completed=...)` says nothing about failed jobs
+    if keep in DEFAULT_KEEPS:  # not given: `Retention(completed=...)` says nothing about failed jobs
         return None
     if keep.count == 0:
         return 0
@@ -287,151 +255,3 @@ def _unique_key(name: str, payload: str, key: str | Literal[True]) -> str:
     if key is True:
         key = hashlib.sha256(payload.encode()).hexdigest()[:32]
     return f"{name}:{key}"
-
-
-def where_to_run(fn: Callable[..., Any], run_in: RunIn | None, name: str) -> RunIn:
-    """Where a function runs when its task does not say, or whether what it says can work.
-
-    Raises:
-        ConfigError: an async function in a thread, a plain one on the loop, or something unknown.
-    """
-    is_async = inspect.iscoroutinefunction(fn)
-    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
-        raise ConfigError(f"{name} is a generator: nobody would run its body. Return a list, or a plain value.")
-    if run_in is None:
-        return "loop" if is_async else "thread"
-    if run_in not in ("loop", "thread", "process"):
-        raise ConfigError(f'{name}: run_in={run_in!r} must be "loop", "thread" or "process".')
-    if is_async and run_in != "loop":
-        raise ConfigError(f"{name} is async, so it runs on the event loop; run_in={run_in!r} needs a plain function.")
-    if not is_async and run_in == "loop":
-        raise ConfigError(f'{name} is a plain function and would block the event loop; use run_in="thread".')
-    return run_in
-
-
-def changed(
-    base: TaskSettings, name: str, given: Mapping[str, Any], max_payload: int, *, per_job: bool = False
-) -> TaskSettings:
-    """`base` with what was given (None: not given).
-
-    Raises:
-        ConfigError: every value that cannot work, at once.
-    """
-    problems: list[str] = []
-    new: dict[str, Any] = {}
-    for key, value in given.items():
-        if value is not None:
-            try:
-                new[key] = _READ[key](value)
-            except (ValueError, TypeError, ConfigError) as error:
-                problems.append(f"{name}: {key}: {error}")
-    if "delay" in new and "run_at" in new:
-        problems.append(f"{name}: delay and run_at were both given. Keep the one you mean.")
-    soft, hard = new.get("soft_timeout", base.soft_timeout), new.get("timeout", base.timeout)
-    if soft is not None and hard is not None and soft >= hard:
-        problems.append(f"{name}: soft_timeout must be shorter than timeout, or it never comes.")
-    if not problems and per_job:
-        try:
-            new.update(_as_job_options(new, max_payload, name))
-        except (ValueError, TypeError, TidewheelError) as error:
-            problems.append(f"{name}: {error}")
-    if problems:
-        raise ConfigError(problems)
-    return replace(base, **new)
-
-
-def _as_job_options(new: dict[str, Any], max_payload: int, name: str) -> dict[str, Any]:
-    """What a runner must be told of a single job travels with it."""
-    more: dict[str, Any] = {}
-    if not new.keys().isdisjoint(("timeout", "soft_timeout", "retry")):
-        retry = new["retry"].encode() if "retry" in new else None
-        options = JobOptions(timeout=new.get("timeout"), soft_timeout=new.get("soft_timeout"), retry=retry)
-        more["options"] = encode(options, what=f"The options of {name}")
-    if "meta" in new:
-        more["meta"] = encode(new["meta"], what=f"meta of {name}", limit=max_payload)
-    if "retention" in new:
-        own = (new["retention"].completed, new["retention"].failed)
-        if any(keep.count not in (None, 0) for keep in own if keep not in _DEFAULT_KEEPS):
-            raise ValueError("a single job's retention is a time, not a number of jobs: use keep(age=...) or keep(0).")
-        more["own_retention"] = True
-    return more
-
-
-def _priority(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{value!r} is no whole number. Give 1 (first) to 1000 (last).")
-    if not FIRST_PRIORITY <= value <= LAST_PRIORITY:
-        raise ValueError(f"{value} is out of range. Give {FIRST_PRIORITY} (first) to {LAST_PRIORITY} (last).")
-    return value
-
-
-def _crashes(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100:
-        raise ValueError(f"{value!r} must be a whole number from 1 to 100.")
-    return value
-
-
-def _moment(value: Any) -> int:
-    if not isinstance(value, datetime):
-        raise TypeError(f"{value!r} is no datetime. Give one with a time zone, such as datetime.now(UTC).")
-    if value.tzinfo is None:
-        raise ValueError(f"{value!r} has no time zone, so it is not one moment. Use datetime(..., tzinfo=...).")
-    return round(value.timestamp() * 1_000_000)
-
-
-def _unique(value: Any) -> bool | str:
-    if isinstance(value, bool):
-        return value
-    if not isinstance(value, str) or not 1 <= len(value) <= 200:
-        raise ValueError(f"{value!r} must be True (by arguments) or a text of 1 to 200 characters.")
-    value.encode()  # a lone surrogate would fail in the store; UnicodeEncodeError is a ValueError
-    return value
-
-
-def _words(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        raise TypeError(f"{value!r} is one text. Give a list of tags: [{value!r}].")
-    words = tuple(value)
-    for word in words:
-        check_name(word, "a tag")
-    return words
-
-
-def _meta(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{value!r} must be an object (a dict).")
-    return dict(value)
-
-
-def _instance(kind: type) -> Callable[[Any], Any]:
-    def read(value: Any) -> Any:
-        if not isinstance(value, kind):
-            raise TypeError(f"{value!r} ({type(value).__name__}) must be a {kind.__name__}.")
-        return value
-
-    return read
-
-
-def _positive(value: Any) -> int:
-    span = micros(value)
-    if span == 0:
-        raise ValueError("0 would end every attempt before it starts. Leave it out for no limit.")
-    return span
-
-
-_READ: Final[dict[str, Callable[[Any], Any]]] = {
-    "id": lambda value: check_name(value, "a job id"),
-    "queue": lambda value: check_name(value, "a queue name"),
-    "priority": _priority,
-    "delay": micros,
-    "run_at": _moment,
-    "retry": RetryPolicy.of,
-    "timeout": _positive,
-    "soft_timeout": _positive,
-    "unique": _unique,
-    "tags": _words,
-    "meta": _meta,
-    "retention": _instance(Retention),
-    "lifo": _instance(bool),
-    "max_crashes": _crashes,
-}

@@ -40,6 +40,11 @@ CHAPTERS: Final = {
     "TestRescue": "Rescue",
     "TestDeadLetters": "Dead letters",
     "TestRetention": "Retention",
+    "TestGatesSlots": "Limits: slots",
+    "TestGatesSeveral": "Limits: several at once, and the order",
+    "TestGatesRates": "Limits: rates",
+    "TestGatesHold": "Limits: shut by a handler",
+    "TestGatesLimits": "Limits: declared, changed, paused",
     "TestMoves": "States",
     "TestAlter": "Cancel, retry, run now, delete",
     "TestList": "Get and list",
@@ -60,7 +65,12 @@ _NEEDED: Final = {
 """What every machine can run, and how its columns are named."""
 _ORDER: Final = ("memory", "SQLite", "PostgreSQL", "PgBouncer", "Valkey", "Redis", "sentinels", "cluster")
 _NAMES: Final = {"on dead": "`on_dead`", "run at": "`run_at`", "next due": "`next_due`", "put queues": "`put_queues`"}
-_OWNERS: Final = {"stores own": "store's own", "jobs own": "job's own", "callers choice": "caller's choice"}
+_OWNERS: Final = {
+    "stores own": "store's own",
+    "jobs own": "job's own",
+    "callers choice": "caller's choice",
+    "operators": "operator's",
+}
 _HEAD: Final = """# Semantics
 
 What every store promises, and which were seen to keep it. The promises are the tests of

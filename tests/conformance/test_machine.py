@@ -7,24 +7,32 @@ take them in the order of the enqueue. TIDEWHEEL_HYPOTHESIS=long looks for hours
 
 from __future__ import annotations
 
-import asyncio
-import os
-import tempfile
-from collections.abc import Awaitable, Callable
-from itertools import count
-from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule, run_state_machine_as_test
+from tests.conformance._twins import (
+    FOR_HOURS,
+    LIMITS,
+    LONG,
+    QUICKLY,
+    PostgresTwin,
+    RedisTwin,
+    Twins,
+    flows,
+    gate_names,
+    hit,
+    rate_rules,
+    slot_rules,
+    words,
+)
 from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis
 
-from tidewheel._env import Env
 from tidewheel._model.duration import SECOND
-from tidewheel._model.job import ErrorInfo, History, Lease, LogLine, NewJob
+from tidewheel._model.job import ErrorInfo, Lease, LogLine, NewJob
+from tidewheel._model.limit import Hit, LimitRow, Rule
 from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, Released, RetryLater, Settlement, Snoozed
 from tidewheel._model.query import Action, JobFilter
 from tidewheel._model.queue import QueueSettings
@@ -32,25 +40,6 @@ from tidewheel._model.retention import FOREVER, Keep, Retention, RetentionRule
 from tidewheel._model.state import JobState
 from tidewheel._model.worker import LeaseBeat, Want, WorkerInfo
 from tidewheel._store.base import Store
-from tidewheel._store.memory import MemoryStore
-from tidewheel._store.postgres import PostgresStore
-from tidewheel._store.redis import RedisStore
-from tidewheel._store.sqlite import SqliteStore
-from tidewheel.testing import FakeClock, fake_env
-
-T = TypeVar("T")
-LONG = os.environ.get("TIDEWHEEL_HYPOTHESIS") == "long"
-QUICKLY = settings(
-    max_examples=60,
-    stateful_step_count=30,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    report_multiple_bugs=False,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate, Phase.shrink],
-)
-FOR_HOURS = settings(QUICKLY, max_examples=20_000, stateful_step_count=80, derandomize=False, print_blob=True)
 
 IDS = [f"j{number}" for number in range(10)]
 QUEUES, KINDS, WORKERS = ["a", "b"], ["x", "y", "dead"], ["w1", "w2"]
@@ -83,10 +72,11 @@ new_jobs = st.builds(
     keep_completed=keeps,
     keep_failed=keeps,
     on_dead=st.sampled_from([None, "dead"]),
+    flow=st.one_of(st.none(), flows),
 )
 outcomes = st.one_of(
     st.builds(Complete, st.sampled_from(["null", '"done"'])),
-    st.builds(RetryLater, spans, errors),
+    st.builds(RetryLater, spans, errors, st.sampled_from([(), (), ("rate",), ("slots",)])),
     st.builds(Snoozed, spans),
     st.builds(Released, texts),
     st.builds(Cancelled, texts),
@@ -106,63 +96,7 @@ filters = st.builds(
 )
 
 
-class AtTheClock:
-    """A server's store has a clock of its own; here it is told the time of the test's."""
-
-    def __init__(self, store: Store, clock: FakeClock) -> None:
-        self._store = store
-        self._clock = clock
-
-    def __getattr__(self, name: str) -> Any:
-        operation = getattr(self._store, name)
-        if name in ("enqueue", "claim", "beat", "settle", "sweep", "alter"):
-            return lambda *words, **options: operation(*words, now=self._clock(), **options)
-        return operation
-
-
-class TwoStores(RuleBasedStateMachine):
-    def real_store(self, env: Env) -> Store:
-        return SqliteStore(str(Path(self.folder.name) / "jobs.db"), env)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.runner = asyncio.Runner()
-        self.folder = tempfile.TemporaryDirectory(prefix="tidewheel-")
-        self.clock = FakeClock()
-        self.model: Store = MemoryStore(fake_env(self.clock, ids="made-"))
-        real = AtTheClock(self.real_store(fake_env(self.clock, ids="made-")), self.clock)
-        self.real = cast("Store", real)
-        self.alike = True
-        self.leases = [Lease("nobody", 1)]
-        self.run(self.model.open())
-        self.run(self.real.open())
-
-    def teardown(self) -> None:
-        try:
-            if self.alike:
-                self.both(_histories)
-        finally:
-            self.run(self.real.close())
-            self.runner.close()
-            self.folder.cleanup()
-
-    def run(self, operation: Awaitable[T]) -> T:
-        async def awaited() -> T:
-            return await operation
-
-        return self.runner.run(awaited())
-
-    def both(self, operation: Callable[[Store], Awaitable[T]]) -> T:
-        """Do the same with both stores; gives the answer, which must be the same."""
-        expected, answer = self.run(operation(self.model)), self.run(operation(self.real))
-        self.alike = self.alike and answer == expected
-        assert answer == expected
-        return expected
-
-    @invariant()
-    def the_same_rows(self) -> None:
-        self.both(lambda store: store.list(JobFilter(), limit=1000))
-
+class TwoStores(Twins):
     @rule(span=spans)
     def time_passes(self, span: int) -> None:
         self.clock.set(self.clock() + span)
@@ -171,8 +105,10 @@ class TwoStores(RuleBasedStateMachine):
     def the_clock_steps_back(self, span: int) -> None:
         self.clock.set(self.clock() - span)
 
-    @initialize(jobs=st.lists(new_jobs, min_size=2, max_size=8))
-    def begin(self, jobs: list[NewJob]) -> None:
+    @initialize(jobs=st.lists(new_jobs, min_size=2, max_size=8), first=slot_rules, second=rate_rules)
+    def begin(self, jobs: list[NewJob], first: Rule, second: Rule) -> None:
+        rows = [LimitRow(name="slots", declared=first), LimitRow(name="rate", declared=second)]
+        self.both(lambda store: store.put_limits(rows, declared=True))
         self.both(lambda store: store.enqueue(jobs))
 
     @rule(jobs=st.lists(new_jobs, max_size=5))
@@ -225,7 +161,7 @@ class TwoStores(RuleBasedStateMachine):
 
     @rule(retention=rules, gone=st.sampled_from(SPANS[2:]))
     def sweep(self, retention: list[RetentionRule], gone: int) -> None:
-        self.both(lambda store: store.sweep(retention=retention, worker_gone_after=gone))
+        self.both_sweep(retention=retention, worker_gone_after=gone)
 
     @rule(limit=st.integers(1, 3))
     def sweep_a_little(self, limit: int) -> None:
@@ -251,6 +187,20 @@ class TwoStores(RuleBasedStateMachine):
     def put_queues(self, settings: list[QueueSettings]) -> None:
         self.both(lambda store: store.put_queues(settings))
 
+    @rule(name=st.sampled_from(LIMITS), word=st.one_of(st.none(), slot_rules, rate_rules))
+    def declare(self, name: str, word: Rule | None) -> None:
+        self.both(lambda store: store.put_limits([LimitRow(name=name, declared=word)], declared=True))
+        self.both(lambda store: store.limits())
+
+    @rule(name=gate_names, word=words)
+    def overrule(self, name: str, word: Rule | None) -> None:
+        self.both(lambda store: store.put_limits([LimitRow(name=name, operator=word)], declared=False))
+        self.both(lambda store: store.limits())
+
+    @rule(hits=st.lists(st.builds(Hit, st.just("rate"), st.sampled_from(["", "k"]), st.integers(1, 3)), max_size=3))
+    def hit(self, hits: list[Hit]) -> None:
+        self.both(lambda store: hit(store, hits))
+
     @rule(where=filters, limit=st.integers(1, 4))
     def pages(self, where: JobFilter, limit: int) -> None:
         self.both(lambda store: _pages(store, where, limit))
@@ -268,19 +218,12 @@ class TwoStores(RuleBasedStateMachine):
         self.both(lambda store: store.workers())
 
 
-class OnPostgres(TwoStores):
-    url: ClassVar[Callable[[], str]]
-
-    def real_store(self, env: Env) -> Store:
-        return PostgresStore(type(self).url(), env)
+class OnPostgres(PostgresTwin, TwoStores):
+    pass
 
 
-class OnRedis(TwoStores):
-    server: ClassVar[Redis]
-    numbers: ClassVar[count[int]] = count()
-
-    def real_store(self, env: Env) -> Store:
-        return RedisStore(f"{self.server.url}?namespace=machine{next(self.numbers)}", env)
+class OnRedis(RedisTwin, TwoStores):
+    pass
 
 
 async def _pages(store: Store, where: JobFilter, limit: int) -> list[list[str]]:
@@ -292,10 +235,6 @@ async def _pages(store: Store, where: JobFilter, limit: int) -> list[list[str]]:
         cursor = page.next
         if cursor is None:
             return pages
-
-
-async def _histories(store: Store) -> list[History | None]:
-    return [await store.history(job.id) for job in (await store.list(JobFilter(), limit=1000)).jobs]
 
 
 @pytest.mark.timeout(0 if LONG else 400)  # a failure is made small first, which takes minutes

@@ -31,6 +31,21 @@ HOT = {
     "prune_group": "tidewheel_jobs_final (queue=? AND kind>?)",
     "prune_beyond": "tidewheel_jobs_final (queue=? AND kind=? AND <expr>=?",
     "prune_older": "tidewheel_jobs_final (queue=? AND kind=? AND <expr>=? AND finished_at<?)",
+    "gates_pick": "tidewheel_jobs_ready (queue=? AND last_life=?)",
+    "gates_picked": "INTEGER PRIMARY KEY (rowid=?)",
+    "gates_mark": "INTEGER PRIMARY KEY (rowid=?)",
+    "gates_park": "INTEGER PRIMARY KEY (rowid=?)",
+    "gates_release": "INTEGER PRIMARY KEY (rowid=?)",
+    "gates_held": "tidewheel_jobs_id (id=?)",
+    "gates_read": "gates USING PRIMARY KEY (key=?)",
+    "gates_lines": "tidewheel_jobs_parked (parked_by=? AND queue=? AND kind>?)",
+    "gates_line": "tidewheel_jobs_parked (parked_by=? AND queue=? AND kind=? AND state=?)",
+    "gates_parked": "tidewheel_jobs_parked (parked_by=?)",
+    "gates_due": "tidewheel_gates_open (opens_at<?)",
+    "gates_wake": "tidewheel_gates USING PRIMARY KEY (key=?)",
+    "gates_list": "tidewheel_gates USING PRIMARY KEY (key>? AND key<?)",
+    "limits_under": "limits USING PRIMARY KEY (name=?)",
+    "limits_wake": "tidewheel_gates_waiting (limit=?)",
 }
 
 
@@ -58,8 +73,9 @@ def test_a_hot_statement_searches_its_index(connection: sqlite3.Connection, name
     assert not [step for step in steps if re.fullmatch(r"SCAN (tidewheel_)?jobs", step)], steps
 
 
-def test_a_claim_does_not_sort(connection: sqlite3.Connection) -> None:
-    assert not [step for step in plan(connection, "claim_pick") if "TEMP B-TREE" in step]
+@pytest.mark.parametrize("name", ["claim_pick", "gates_pick", "gates_lines", "gates_line"])
+def test_a_claim_and_a_gate_do_not_sort(connection: sqlite3.Connection, name: str) -> None:
+    assert not [step for step in plan(connection, name) if "TEMP B-TREE" in step]
 
 
 def test_the_test_sees_a_bad_plan(connection: sqlite3.Connection) -> None:
@@ -67,8 +83,11 @@ def test_the_test_sees_a_bad_plan(connection: sqlite3.Connection) -> None:
     assert not any(HOT["claim_pick"] in step for step in plan(connection, "claim_pick"))
 
 
-@pytest.mark.parametrize(("state", "index"), [(JobState.RUNNING, "jobs_leased"), (JobState.DISCARDED, "jobs_dead")])
-def test_the_few_that_run_or_were_given_up_are_found_without_a_look_at_the_others(
+@pytest.mark.parametrize(
+    ("state", "index"),
+    [(JobState.RUNNING, "jobs_leased"), (JobState.DISCARDED, "jobs_dead"), (JobState.PARKED, "jobs_parked")],
+)
+def test_the_few_that_run_wait_or_were_given_up_are_found_without_a_look_at_the_others(
     connection: sqlite3.Connection, state: JobState, index: str
 ) -> None:
     asked: list[str] = []

@@ -28,6 +28,10 @@ HOT: Final[dict[str, set[str]]] = {
     "settle_known": {"jobs_id"},
     "settle_rows": {"jobs_id"},
     "end_rows": {"jobs_pkey"},
+    "gates_pick": {"jobs_ready"},
+    "gates_take": {"jobs_pkey"},
+    "gates_release": {"jobs_parked", "jobs_pkey"},
+    "gates_held": {"jobs_leased"},
     "enqueue_holders": {"jobs_id", "jobs_unique"},
     "sweep_look": {"jobs_due", "jobs_leased", "jobs_prune"},
     "sweep_promote": {"jobs_due", "jobs_pkey"},
@@ -37,6 +41,20 @@ HOT: Final[dict[str, set[str]]] = {
     "prune_groups": {"jobs_final"},
     "prune_groups_over": {"jobs_final"},
 }
+GATES: Final[dict[str, set[str]]] = {
+    "gates_lock": {"gates_pkey by key"},
+    "gates_make": set(),
+    "gates_take": set(),
+    "gates_write": set(),
+    "gates_release": set(),
+    "gates_due": {"gates_open by opens_at"},
+    "gates_wake": {"gates_pkey by key"},
+    "gates_idle": {"gates_pkey by key"},
+    "limits_wake": {"gates_pkey by key", "gates_waiting", "gates_waiting by limit"},
+    "settle_complete": set(),
+    "sweep_look": {"gates_open by opens_at", "gates_open"},
+}
+"""How the gates are found; with nothing behind it, an index is gone through from its beginning."""
 _FILL: Final = """
 INSERT INTO {schema}.jobs (id, kind, queue, state, args, priority, run_at, max_attempts, max_crashes, enqueued_at,
     finished_at)
@@ -48,9 +66,19 @@ UNION ALL
 SELECT 'now' || n, 'k' || n % 10, 'q' || n % 10, 'available', '{}', 100, n, 1, 3, n, NULL
 FROM generate_series(1, $1 / 10) AS n
 """
+_PARK: Final = """
+UPDATE {schema}.jobs SET flow = '[[]]', parked_by = 'api:' || seq % 10, state = CASE seq % 3 WHEN 0 THEN 'available' ELSE 'parked' END
+WHERE state = 'available' AND seq % 2 = 0
+"""
+_GATES: Final = """
+INSERT INTO {schema}.gates (key, "limit", waiting, opens_at)
+SELECT 'api:' || n, 'api', n % 10 = 0, CASE WHEN n % 10 = 0 THEN n END FROM generate_series(1, $1) AS n
+ON CONFLICT DO NOTHING
+"""
 _STAGES: Final = {
     "empty": "",
     "filled": _FILL,
+    "parked": _PARK,
     "analyzed": "ANALYZE {schema}.jobs",
     "all done": "UPDATE {schema}.jobs SET state = 'completed', finished_at = 1",
     "analyzed again": "VACUUM ANALYZE {schema}.jobs",
@@ -63,8 +91,8 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(part)
 
 
-async def looked_at(connection: Any, sql: str) -> list[str]:
-    """How each look at the jobs is done, under the plan for any values."""
+async def plan_of(connection: Any, sql: str) -> dict[str, Any]:
+    """The plan for any values."""
     count = max((int(number) for number in re.findall(r"\$([0-9]+)", sql)), default=0)
     given = f"({', '.join(['NULL'] * count)})" if count else ""
     await connection.execute(f"PREPARE hot AS {sql}")
@@ -72,11 +100,31 @@ async def looked_at(connection: Any, sql: str) -> list[str]:
         answer = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE hot {given}")
     finally:
         await connection.execute("DEALLOCATE hot")
-    return [
-        node.get("Index Name") or node["Node Type"]
-        for node in nodes(json.loads(answer)[0]["Plan"])
-        if node.get("Relation Name") == "jobs" and node["Node Type"] not in ("ModifyTable", "LockRows")
-    ]
+    plan: dict[str, Any] = json.loads(answer)[0]["Plan"]
+    return plan
+
+
+def looks(plan: dict[str, Any], table: str) -> Iterator[dict[str, Any]]:
+    """Where it looks for rows of a table."""
+    for node in nodes(plan):
+        if node.get("Relation Name") == table and node["Node Type"] not in ("ModifyTable", "LockRows"):
+            yield node
+
+
+async def jobs_found(connection: Any, sql: str) -> set[str]:
+    """How each look at the jobs is done."""
+    plan = await plan_of(connection, sql)
+    return {node.get("Index Name") or node["Node Type"] for node in looks(plan, "jobs")}
+
+
+async def gates_found(connection: Any, sql: str) -> set[str]:
+    """How each look at the gates is done, and by which column."""
+    found = set()
+    for node in looks(await plan_of(connection, sql), "gates"):
+        column = re.match(r'\(*"?(\w+)"? ', node.get("Index Cond", ""))
+        by = f" by {column[1]}" if column else ""
+        found.add(f"{node.get('Index Name') or node['Node Type']}{by}")
+    return found
 
 
 @pytest.mark.timeout(300)
@@ -92,8 +140,30 @@ async def test_every_hot_statement_finds_its_rows_by_index(postgres: Postgres, n
                 amount = [FINISHED] if "$1" in prepare else []
                 await connection.execute(with_schema(prepare, options.schema), *amount, timeout=250)
             for name, indexes in HOT.items():
-                found = await looked_at(connection, statement(name, options.schema))
-                if set(found) - indexes:
+                found = await jobs_found(connection, statement(name, options.schema))
+                if found - indexes:
+                    wrong[name, stage] = found
+    finally:
+        await connection.close()
+    assert wrong == {}
+
+
+@pytest.mark.timeout(60)
+async def test_every_gate_is_found_by_its_key(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+    """Also by a plan that was made when there were five: going through all of them was as good then."""
+    options = PostgresOptions.parse(f"{postgres.url}?schema={new_schema()}")
+    await PostgresStore(options).migrate()
+    connection = await connect(options)
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    wrong = {}
+    try:
+        for stage, count in {"empty": 0, "few": 5, "many": 20_000}.items():
+            if count:
+                await connection.execute(with_schema(_GATES, options.schema), count)
+                await connection.execute(with_schema("VACUUM ANALYZE {schema}.gates", options.schema))
+            for name, ways in GATES.items():
+                found = await gates_found(connection, statement(name, options.schema))
+                if found - ways:
                     wrong[name, stage] = found
     finally:
         await connection.close()

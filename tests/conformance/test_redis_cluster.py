@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 from tests.conformance._redis_kit import job, maker, new_name, refused
-from tests.conformance.test_machine import FOR_HOURS, LONG, QUICKLY, OnRedis
+from tests.conformance._twins import FOR_HOURS, LONG, QUICKLY
+from tests.conformance.test_machine import OnRedis
 from tests.servers import cluster as clusters
 from tests.servers import redis as servers
 from tests.servers._process import free_port, wanted

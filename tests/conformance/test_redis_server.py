@@ -326,12 +326,29 @@ async def test_a_claim_merges_kinds_and_leaves_others_alone(store: RedisStore) -
 
 
 def test_each_script_says_what_it_takes_and_gives() -> None:
-    for name in ("enqueue", "claim", "beat", "settle", "sweep", "scan", "alter", "get", "history", "queues", "workers"):
+    for name in (
+        "enqueue",
+        "claim",
+        "beat",
+        "settle",
+        "sweep",
+        "scan",
+        "alter",
+        "get",
+        "history",
+        "queues",
+        "workers",
+        "put_limits",
+        "limits",
+        "list_gates",
+        "hit",
+    ):
         text = script(name).text
         assert text.startswith("#!lua")
         assert "-- ask: " in text
         assert "-- gives: " in text
     assert "allow-oom" not in script("enqueue").text.splitlines()[0]
     assert all(
-        "allow-oom" in script(name).text.splitlines()[0] for name in ("claim", "settle", "beat", "sweep", "alter")
+        "allow-oom" in script(name).text.splitlines()[0]
+        for name in ("claim", "settle", "beat", "sweep", "alter", "put_limits", "hit")
     )

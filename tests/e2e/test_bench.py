@@ -39,6 +39,21 @@ def test_the_json_has_all_figures_and_the_store_is_left_empty(tmp_path: Path) ->
     assert json.loads(listed.stdout)["jobs"] == []
 
 
+def test_with_limits(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'bench.db'}"
+    done = bench("--store", url, "--jobs", "300", "--repeat", "1", "--limits", "--json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures.keys() == FIGURES | {"drain_1_limited_per_s"}
+    assert list(figures["drain_1_limited_per_s"]) == ["a limit", "a limit by key, 10,000 keys", "a rate"]
+    assert all(figure > 0 for figure in figures["drain_1_limited_per_s"].values())
+    listed = subprocess.run(
+        [sys.executable, "-m", "tidewheel", "limits", "list", "--store", url, "--json"],
+        capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
+    assert json.loads(listed.stdout)["limits"] == []
+
+
 def test_a_store_that_other_processes_cannot_see_is_refused() -> None:
     done = bench("--store", "memory://", "--jobs", "100", "--repeat", "1")
     assert done.returncode != 0

@@ -62,6 +62,7 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
     "unpicklable": lambda: Unpicklable("stays here"),
     "local": local,
     "retry": lambda: Retry("later", after="1h"),
+    "hold": lambda: Retry("429", after="1h", hold=True),
     "snooze": lambda: Snooze("1h"),
     "cancel": lambda: Cancel("not needed"),
     "stop": lambda: StopIteration("empty"),

@@ -43,7 +43,7 @@ class FaultyStore(MemoryStore):
     """The memory store, as seen over a bad line.
 
     `before["claim"].append(error)` makes the next claim fail without effect, `after[...]` the next one do its work and
-    then fail, as if the reply had been lost. While an operation is in `away` it always fails. `gates[...]` lets the
+    then fail, as if the reply had been lost. While an operation is in `away` it always fails. `doors[...]` lets the
     operation wait for an event of the test's loop, `holds[...]` for one of any thread. `calls` counts, `given` keeps what `settle` and `sweep` were given.
     """
 
@@ -52,7 +52,7 @@ class FaultyStore(MemoryStore):
         self.before: defaultdict[str, list[Exception]] = defaultdict(list)
         self.after: defaultdict[str, list[Exception]] = defaultdict(list)
         self.away: set[str] = set()
-        self.gates: dict[str, asyncio.Event] = {}
+        self.doors: dict[str, asyncio.Event] = {}
         self.holds: dict[str, threading.Event] = {}
         self.calls: Counter[str] = Counter()
         self.given: defaultdict[str, list[Any]] = defaultdict(list)
@@ -64,8 +64,8 @@ class FaultyStore(MemoryStore):
         try:
             if name in self.holds:
                 await asyncio.to_thread(self.holds[name].wait, PATIENCE)
-            if name in self.gates:
-                await self.gates[name].wait()
+            if name in self.doors:
+                await self.doors[name].wait()
             if name in self.away:
                 raise StoreUnavailable(f"{name}: nobody answers")
             if self.before[name]:

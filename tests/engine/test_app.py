@@ -132,7 +132,7 @@ async def test_a_failing_batch_leaves_no_task_behind() -> None:
     """Batches before the failing one are in; the one sent after it is waited for, whatever becomes of it."""
     app, store = faulty_app()
     task = app.task(echo)
-    store.gates["enqueue"] = gate = asyncio.Event()
+    store.doors["enqueue"] = gate = asyncio.Event()
 
     enqueueing = asyncio.create_task(app.enqueue_many([task.job(number) for number in range(6)], batch=2))
     await until(lambda: store.calls["enqueue"] == 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
 import pytest
@@ -14,8 +14,10 @@ from tidewheel import App, StoreError, StoreUnavailable
 from tidewheel._engine import patience as patience_module
 from tidewheel._engine.claimer import Claimer
 from tidewheel._engine.isolation import Isolation
+from tidewheel._engine.kinds import Kinds
 from tidewheel._engine.patience import Patience
 from tidewheel._engine.settler import Settler
+from tidewheel._engine.shares import Shares
 from tidewheel._model.duration import SECOND
 from tidewheel._model.job import Claimed, NewJob
 from tidewheel._model.queue import QueueSettings
@@ -37,7 +39,17 @@ class StuckSettler:
 class Scene:
     """A claimer whose jobs run until the test frees their slots."""
 
-    def __init__(self, app: App, *queues: str, slots: int = 4, poll: float = 60, seed: int = 0) -> None:
+    def __init__(
+        self,
+        app: App,
+        *queues: str,
+        weights: Sequence[int] = (),
+        strict: bool = False,
+        slots: int = 4,
+        poll: float = 60,
+        seed: int = 0,
+        **per_worker: int,
+    ) -> None:
         self.store = FaultyStore(app.env)
         self.settler = StuckSettler()
         self.started: list[Claimed] = []
@@ -47,8 +59,8 @@ class Scene:
             cast("Settler", self.settler),  # all of it that is used
             Isolation(),
             random.Random(seed),
-            queues=queues or ("default",),
-            kinds=("k",),
+            shares=Shares(random.Random(seed), queues or ("default",), weights, strict=strict),
+            kinds=Kinds(("k", *per_worker), per_worker),
             slots=slots,
             worker="w",
             lease=30 * SECOND,
@@ -181,7 +193,7 @@ async def test_slots_are_filled_and_filled_again(scene: Scene) -> None:
     await until(lambda: len(scene.started) == 4)
 
     for _ in range(6):
-        scene.claimer.freed()
+        scene.claimer.freed("k")
     await until(lambda: len(scene.started) == 10)
     assert scene.claimer.free == 0
 
@@ -196,7 +208,7 @@ async def test_a_hint_ends_the_rest(scene: Scene) -> None:
 
 
 async def test_a_hint_that_comes_during_a_claim_is_not_lost(scene: Scene) -> None:
-    scene.store.gates["claim"] = gate = asyncio.Event()
+    scene.store.doors["claim"] = gate = asyncio.Event()
     scene.store.after["claim"] = []
     scene.run()
     await until(lambda: scene.store.calls["claim"])

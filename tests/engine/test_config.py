@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tidewheel import App, ConfigError, Retention, RetryPolicy, WorkerOptions, keep
+from tidewheel import App, ConfigError, Limit, Retention, RetryPolicy, WorkerOptions, keep
 
 
 def problems(call: Callable[[], object]) -> tuple[str, ...]:
@@ -57,6 +57,14 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no memory": ({"max_memory": 0}, "no size"),
     "drain_and_exit": ({"drain_and_exit": 1}, "True or False"),
     "signals": ({"signals": "no"}, "True or False"),
+    "order": ({"order": "random"}, '"weighted" or "strict"'),
+    "strict without queues": ({"order": "strict"}, "needs the queues, the first one first"),
+    "strict weights": ({"order": "strict", "queues": {"a": 5, "b": 1}}, "queues=['a', 'b']"),
+    "no weight": ({"queues": {"a": 0}}, "'a' has the weight 0; it must be a whole number from 1 to 1000"),
+    "true weight": ({"queues": {"a": True}}, "'a' has the weight True"),
+    "heavy": ({"queues": {"a": 1001, "b": 1000}}, "'a' has the weight 1001"),
+    "weight as text": ({"queues": {"a": "5"}}, "'a' has the weight '5'"),
+    "no queues with weights": ({"queues": {}}, "Leave it out"),
     "misspelt": ({"concurency": 5}, "Did you mean 'concurrency'?"),
     "unknown": ({"colour": 5}, "There are: queues, concurrency"),
 }
@@ -68,6 +76,23 @@ def test_a_bad_worker_option_says_what_would_be_good(options: dict[str, Any], wo
 
     assert next(iter(options)) in problem
     assert words in problem
+
+
+def test_queues_with_weights_and_in_strict_order() -> None:
+    options = WorkerOptions.of(queues={"high": 5, "low": 1})
+    assert (options.queues, options.weights, options.order) == (("high", "low"), (5, 1), "weighted")
+
+    options = WorkerOptions.of(queues=["high", "low"], order="strict")
+    assert (options.queues, options.weights, options.order) == (("high", "low"), (), "strict")
+
+
+def test_bad_names_bad_weights_and_a_bad_order_are_told_at_once() -> None:
+    told = problems(lambda: WorkerOptions.of(queues={"": 1, "a": 0, "b": -3, "c": 4}, order="best"))
+    assert len(told) == 4
+    assert [one for one in told if "weight" in one and "order" not in one] == [
+        "worker option queues: 'a' has the weight 0; it must be a whole number from 1 to 1000.",
+        "worker option queues: 'b' has the weight -3; it must be a whole number from 1 to 1000.",
+    ]
 
 
 def test_every_bad_worker_option_is_told_at_once(app: App) -> None:
@@ -122,6 +147,38 @@ def test_retention_is_the_tasks_the_queues_or_the_apps(app: App) -> None:
     assert app.retention_of(own, "mail") is mine
     assert app.retention_of(other, "mail") is mail
     assert app.retention_of(other, "default") is general
+
+
+# --- per_worker ---
+
+
+@pytest.mark.parametrize("per_worker", [0, -1, True, 1.5, "4"])
+def test_a_bad_per_worker(app: App, per_worker: Any) -> None:
+    (problem,) = problems(lambda: app.task(per_worker=per_worker)(fine))
+    assert "per_worker" in problem
+    assert "1 or more" in problem
+
+
+@pytest.mark.parametrize(("run_in", "most"), [("thread", 1_000), ("process", 256)])
+def test_a_per_worker_that_no_worker_reaches(app: App, run_in: Any, most: int) -> None:
+    (problem,) = problems(lambda: app.task(name="much", run_in=run_in, per_worker=most)(fine))
+    assert problem == (
+        f"much: per_worker={most} has no effect: no worker runs more than {most} jobs at a time with "
+        f'run_in="{run_in}". Give less, or leave it out.'
+    )
+    assert app.task(name="less", run_in=run_in, per_worker=most - 1)(fine).settings.per_worker == most - 1
+
+
+def test_a_bad_per_worker_is_told_with_the_rest(app: App) -> None:
+    told = problems(lambda: app.task(per_worker=5_000, priority=0, rate=5)(fine))  # type: ignore[call-overload]
+    assert len(told) == 3
+
+
+def test_a_per_worker_that_the_tasks_own_limit_makes_needless_is_doubtful(app: App) -> None:
+    app.task(name="needless", concurrency=4, per_worker=4)(fine)
+    app.task(name="useful", concurrency=5, per_worker=4)(fine)
+    app.task(name="by key", concurrency=Limit(2, key="args.a"), per_worker=4)(fine)
+    assert [where for level, where in found(app) if where != "store"] == ["task needless"]
 
 
 # --- check ---

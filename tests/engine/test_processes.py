@@ -14,7 +14,7 @@ import pytest
 from tests.engine import _handlers as handlers
 from tests.engine._kit import PATIENCE, Ears, attempt_of, row, running, until
 
-from tidewheel import App, JobCancelled, JobFailed, JobState, RetryPolicy
+from tidewheel import App, JobCancelled, JobFailed, JobState, Rate, RetryPolicy
 from tidewheel._engine.processes import ProcessExecutor
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -74,6 +74,16 @@ ENDS: dict[str, tuple[JobState, str, str]] = {
     "unencodable": (JobState.DISCARDED, "tidewheel._model.errors.EncodeError", "The result of fail cannot be encoded"),
     "nan": (JobState.DISCARDED, "tidewheel._model.errors.EncodeError", "NaN"),
 }
+
+
+async def test_a_child_may_hold_the_limits_of_its_job(app: App, process: Callable[..., Any]) -> None:
+    await process(handlers.fail, rate=Rate(9, per=1, name="vendor")).enqueue("hold")
+    ears = Ears(app, "job.failed")
+
+    async with running(app, processes=1):
+        outcome = (await ears.next("job.failed")).data["outcome"]
+
+    assert (outcome.after, outcome.hold) == (3_600_000_000, ("vendor",))
 
 
 async def test_every_end_of_a_child_has_its_outcome(app: App, process: Callable[..., Any]) -> None:

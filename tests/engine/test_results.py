@@ -98,7 +98,7 @@ async def test_no_time_at_all_is_enough_for_a_job_that_has_ended() -> None:
         await job.result(0)
 
     await complete(app)
-    store.gates["get"] = gate = asyncio.Event()
+    store.doors["get"] = gate = asyncio.Event()
     asyncio.get_running_loop().call_later(0.02, gate.set)
     assert await job.result(0) == 5
 

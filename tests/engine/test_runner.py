@@ -14,6 +14,7 @@ from tidewheel import (
     App,
     Cancel,
     LeaseLost,
+    Rate,
     Retry,
     RetryPolicy,
     Snooze,
@@ -101,6 +102,36 @@ async def test_the_signals(bench: Bench) -> None:
     assert retried(await bench.raised(Retry("by the policy"))).after == 10 * SECOND
     assert await bench.raised(Snooze("2h")) == Snoozed(7200 * SECOND)
     assert await bench.raised(Cancel("not needed any more")) == Cancelled("not needed any more")
+
+
+async def test_a_retry_may_hold_the_limits_of_its_job(bench: Bench) -> None:
+    limits = {"concurrency": 5, "rate": Rate(1, per=1, name="vendor")}
+
+    async def held(hold: Any) -> RetryLater:
+        return retried(await bench.raised(Retry("not yet", after="30s", hold=hold), **limits))
+
+    both = (f"task{len(bench.app.tasks)}.concurrency", "vendor")
+    assert (await held(True)).hold == both
+    assert (await held(True)).after == 30 * SECOND
+    assert (await held("vendor")).hold == ("vendor",)
+    assert (await held(["vendor"])).hold == ("vendor",)
+    assert (await held(False)).hold == ()
+    assert retried(await bench.raised(Retry("by the policy", hold="vendor"), **limits)).after == 10 * SECOND
+    assert retried(await bench.raised(OSError("no Retry"), **limits)).hold == ()
+
+
+async def test_a_hold_of_a_limit_the_task_does_not_have_is_said(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    assert retried(await bench.raised(Retry("x", hold=["vendr", "v"]), rate=Rate(1, per=1, name="v"))).hold == ("v",)
+    assert "asked to hold vendr; the limits of its task are: v." in caplog.text
+    assert retried(await bench.raised(Retry("x", hold=True))).hold == ()
+    assert "asked to hold its limits; the limits of its task are: none." in caplog.text
+
+
+def test_a_hold_that_is_none() -> None:
+    wrong: Any
+    for wrong in (5, [5], None):
+        with pytest.raises(TypeError, match="must be True, the name of a limit, or several names"):
+            Retry(hold=wrong)
 
 
 async def test_a_retry_that_has_no_attempt_left_is_given_up(bench: Bench) -> None:

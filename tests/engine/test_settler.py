@@ -70,7 +70,7 @@ async def test_what_comes_at_once_is_written_at_once(scene: Scene) -> None:
 
 
 async def test_what_comes_while_one_batch_is_written_is_the_next(scene: Scene) -> None:
-    scene.store.gates["settle"] = gate = asyncio.Event()
+    scene.store.doors["settle"] = gate = asyncio.Event()
     leases = await scene.jobs(1200)
     scene.add(leases[0])
     await until(lambda: scene.store.calls["settle"])

@@ -193,7 +193,7 @@ async def test_max_jobs_recycles_after_what_runs_has_ended(app: App) -> None:
 
 async def test_max_memory_recycles(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1 << 20 < resident() < 1 << 40
-    monkeypatch.setattr("tidewheel._engine.worker.resident", lambda: 1 << 30)
+    monkeypatch.setattr("tidewheel._engine.leaving.resident", lambda: 1 << 30)
     app.task(echo)
     worker = app.worker(signals=False, max_memory="512MB")
     with monkeypatch.context() as patch:
@@ -219,7 +219,7 @@ async def test_a_cancelled_run_hands_its_jobs_back(app: App) -> None:
 async def test_a_claim_under_way_when_the_stop_comes_is_not_lost() -> None:
     app, store = faulty_app()
     job = await app.task(echo).enqueue(1)
-    store.gates["claim"] = gate = asyncio.Event()
+    store.doors["claim"] = gate = asyncio.Event()
     worker = app.worker(signals=False)
     task = asyncio.create_task(worker.run())
     await until(lambda: store.calls["claim"])

@@ -127,6 +127,7 @@ def test_every_bad_setting_of_a_task_is_told_at_once(app: App) -> None:
         "tags": "urgent",
         "retention": 1000,
         "max_crashes": 0,
+        "per_worker": 0,
     }
 
     told = problems(lambda: app.task(**bad)(plain))
@@ -142,6 +143,7 @@ def test_every_bad_setting_of_a_task_is_told_at_once(app: App) -> None:
         "tags": "Give a list of tags: ['urgent']",
         "retention": "must be a Retention",
         "max_crashes": "from 1 to 100",
+        "per_worker": "1 or more",
     }.items():
         assert any(f": {name}: " in one and words in one for one in told), (name, told)
     assert not app.tasks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.transactions._doors import Door
 
-from tidewheel import App, JobState, StoreError, SyncTask
+from tidewheel import App, JobState, Limit, StoreError, SyncTask
 
 
 def mail(app: App) -> SyncTask[[str], str]:
@@ -31,6 +31,18 @@ async def test_the_commit_makes_the_jobs_in_their_order(door: Door) -> None:
         JobState.AVAILABLE,
     ]
     assert (await handles[0].info()).payload == {"to": "a"}
+
+
+async def test_jobs_carry_their_limits(door: Door) -> None:
+    @door.app.task(concurrency=Limit(2, key="args.to", name="mailbox"))
+    def send(to: str) -> str:
+        return to
+
+    await door.run("INSERT INTO orders VALUES ('one')")
+    (handle,) = await door.enqueue([send.job("ada")])
+    await door.commit()
+
+    assert [one.key for one in (await handle.info()).passes] == ["mailbox:ada"]
 
 
 async def test_the_rollback_makes_none(door: Door) -> None:

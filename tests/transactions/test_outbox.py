@@ -15,7 +15,18 @@ from tests.engine._kit import FaultyStore, until
 from tests.transactions._doors import Door
 from tests.transactions.test_joined import mail
 
-from tidewheel import App, ConfigError, Env, JobState, Outbox, SchemaMismatch, StoreError, StoreUnavailable
+from tidewheel import (
+    App,
+    ConfigError,
+    Env,
+    JobState,
+    Limit,
+    LimitKeyError,
+    Outbox,
+    SchemaMismatch,
+    StoreError,
+    StoreUnavailable,
+)
 from tidewheel._model.job import NewJob
 from tidewheel._model.query import Enqueued
 
@@ -131,6 +142,21 @@ async def test_by_every_driver_the_commit_carries_the_rows(door: Door, outbox_of
     assert await outbox.relay(batch=2) == 5
     assert await ids(app) == written
     assert await outbox.relay() == 0
+
+
+async def test_a_job_with_limits_carries_its_gates_and_the_relay_declares_them(app: App, shop: Shop) -> None:
+    @app.task(concurrency=Limit(1, key="args.tenant", name="tenant"))
+    async def send(tenant: str) -> None: ...
+
+    (job_id,) = shop.write(send.job("acme"))
+    with pytest.raises(LimitKeyError, match="Job 1 of the call, counted from 0"):
+        shop.outbox.enqueue_in(sqlite3.connect(":memory:"), (send.job(name) for name in ("bobs", "")))
+    await shop.outbox.relay()
+
+    job = await app.jobs.info(job_id)
+    assert job is not None
+    assert [one.key for one in job.passes] == ["tenant:acme"]
+    assert [row.name for row in await app._store.limits()] == ["tenant"]
 
 
 async def test_a_delay_counts_from_the_writing(app: App, shop: Shop) -> None:
@@ -279,10 +305,10 @@ async def test_postgres_relays_pass_over_rows_that_another_has(app: App, store: 
     shop = Shop(one, postgres.url)
     send = mail(app)
     written = shop.write(*(send.job(str(number)) for number in range(4)))
-    store.gates["enqueue"] = gate = asyncio.Event()
+    store.doors["enqueue"] = gate = asyncio.Event()
     slow = asyncio.create_task(one.relay(batch=2))
     await until(lambda: store.calls["enqueue"] == 1)
-    del store.gates["enqueue"]
+    del store.doors["enqueue"]
     assert await two.relay(batch=2) == 2
     assert await ids(app) == written[2:]
     gate.set()

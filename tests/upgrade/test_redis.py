@@ -78,7 +78,9 @@ def test_what_the_code_before_left_is_taken_over(machine: Machine, url: str) -> 
     machine.run("today", "drain", url)
 
     once = (JobState.COMPLETED, 1)
-    assert found == ["suspect-1", "wait-0", "wait-1"]
+    # Who else waits depends on how long the steps before took.
+    assert [id for id in found if id.startswith("suspect")] == found[:1] == ["suspect-1"]
+    assert len(found) == 3
     assert finished(url) == {f"wait-{number}": once for number in range(JOBS)} | {
         "ended-plain": once,
         "ended-dead": (JobState.DISCARDED, 1),

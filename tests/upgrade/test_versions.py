@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from tidewheel import App, SchemaMismatch, StoreUnavailable
+from tidewheel._store.postgres import PostgresStore
 from tidewheel._store.postgres import schema as postgres_schema
 from tidewheel._store.postgres.options import PostgresOptions
 from tidewheel._store.postgres.sql import migrations as postgres_migrations
@@ -77,7 +78,7 @@ async def test_a_migration_does_not_queue_up_behind_a_long_transaction(
 ) -> None:
     monkeypatch.setattr(postgres_schema, "_WAIT", "50ms")
     monkeypatch.setattr(postgres_schema, "migrations", lambda: postgres_migrations()[:1])
-    await opened(url)
+    await PostgresStore(url).migrate()
     monkeypatch.undo()
     monkeypatch.setattr(postgres_schema, "_WAIT", "50ms")
     options = PostgresOptions.parse(url)
@@ -87,5 +88,6 @@ async def test_a_migration_does_not_queue_up_behind_a_long_transaction(
         with pytest.raises(StoreUnavailable, match="End the long transaction"):
             await opened(url)
     await other.close()
+    monkeypatch.undo()
 
-    assert await asyncio.wait_for(opened(url), 10) == newest(url)
+    assert await asyncio.wait_for(opened(url), 30) == newest(url)

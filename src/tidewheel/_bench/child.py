@@ -1,4 +1,4 @@
-"""A worker process of the bench: `python -m tidewheel._bench.child URL CONCURRENCY`.
+"""A worker process of the bench: `python -m tidewheel._bench.child URL CONCURRENCY [limits]`.
 
 It says "ready" when it could start, waits for "go", then says every few milliseconds how many jobs it ran;
 "stop" makes it write what is left and say when that was done and how much memory it took at most.
@@ -35,9 +35,11 @@ def peak() -> int:
     return size if sys.platform == "darwin" else size * 1024
 
 
-async def main(url: str, concurrency: int) -> None:
-    """Work between "go" and "stop"."""
+async def main(url: str, concurrency: int, *, limits: bool) -> None:
+    """Work between "go" and "stop"; with `limits` also on the tasks that have some."""
     bench = Bench(url)
+    if limits:
+        bench.limited()
     worker = bench.app.worker(queues=[QUEUE], concurrency=concurrency, signals=False)
     async with bench.app:
         say(ready=True)
@@ -61,4 +63,4 @@ async def main(url: str, concurrency: int) -> None:
 
 
 if __name__ == "__main__":
-    run(main(sys.argv[1], int(sys.argv[2])))
+    run(main(sys.argv[1], int(sys.argv[2]), limits="limits" in sys.argv[3:]))

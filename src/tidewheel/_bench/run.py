@@ -3,6 +3,7 @@
 * enqueue one by one: one caller, one job a call, each answered before the next
 * enqueue in bulk: `enqueue_many`, 1024 jobs a round trip
 * drain: all jobs enqueued before; from "go" until the last outcome is written, by one and by two processes
+* with limits, when asked for: the same drain by one process, each job under a limit that never binds
 * latency: an idle worker, a job every few milliseconds; from the call of `enqueue` to the handler's first line
 """
 
@@ -23,14 +24,14 @@ import msgspec
 
 from tidewheel import ConfigError, JobFilter, JobState
 from tidewheel._bench.loop import run
-from tidewheel._bench.tasks import QUEUE, Bench
+from tidewheel._bench.tasks import QUEUE, Bench, spread
 
 _ONE_BY_ONE: Final = 3000
 _SAMPLES: Final = 500
 _SPACING: Final = 0.004
 
 
-class Figures(msgspec.Struct, kw_only=True):
+class Figures(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What one run measured: jobs per second, milliseconds, MiB."""
 
     store: str
@@ -41,6 +42,8 @@ class Figures(msgspec.Struct, kw_only=True):
     drain_2_per_s: float
     latency_ms: dict[str, float]
     rss_mib: float
+    drain_1_limited_per_s: dict[str, float] = {}
+    """With limits, by which; the drain by one process."""
 
 
 class Child:
@@ -50,10 +53,10 @@ class Child:
         self._process = process
 
     @classmethod
-    async def start(cls, url: str, concurrency: int) -> Child:
+    async def start(cls, url: str, concurrency: int, *words: str) -> Child:
         """Start one and wait until it is ready."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tidewheel._bench.child", url, str(concurrency),
+            sys.executable, "-m", "tidewheel._bench.child", url, str(concurrency), *words,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         child = cls(process)
@@ -85,7 +88,9 @@ class Child:
         return heard
 
 
-async def measure(url: str, jobs: int, concurrency: int, tell: Callable[[str], None]) -> Figures:
+async def measure(
+    url: str, jobs: int, concurrency: int, tell: Callable[[str], None], *, limits: bool = False
+) -> Figures:
     """One run on the store at `url`; its bench queue is emptied before and after. `concurrency`: slots of a worker."""
     bench = Bench(url)
     async with bench.app:
@@ -111,6 +116,7 @@ async def measure(url: str, jobs: int, concurrency: int, tell: Callable[[str], N
         tell("latency")
         latency = await _latency(bench, url, concurrency)
         await bench.app.queues.empty(QUEUE)
+        limited = await _limited(bench, url, jobs, concurrency, tell) if limits else {}
         info = await bench.app.info()
     return Figures(
         store=f"{info.name} {info.version}",
@@ -121,11 +127,27 @@ async def measure(url: str, jobs: int, concurrency: int, tell: Callable[[str], N
         drain_2_per_s=round(drain_2),
         latency_ms=latency,
         rss_mib=round(rss / (1 << 20), 1),
+        drain_1_limited_per_s=limited,
     )
 
 
-async def _drain(url: str, jobs: int, processes: int, concurrency: int) -> tuple[float, int]:
-    children = [await Child.start(url, concurrency) for _ in range(processes)]
+async def _limited(
+    bench: Bench, url: str, jobs: int, concurrency: int, tell: Callable[[str], None]
+) -> dict[str, float]:
+    """Drains under limits. What they leave in the store is taken away."""
+    figures = dict[str, float]()
+    for what, task in bench.limited().items():
+        tell(f"drain with {what}")
+        await bench.app.enqueue_many(spread(task, jobs))
+        figures[what] = round((await _drain(url, jobs, 1, concurrency, "limits"))[0])
+        await _all_completed(bench, jobs)
+        await bench.app.queues.empty(QUEUE)
+    await bench.forget_limits()
+    return figures
+
+
+async def _drain(url: str, jobs: int, processes: int, concurrency: int, *words: str) -> tuple[float, int]:
+    children = [await Child.start(url, concurrency, *words) for _ in range(processes)]
     ran = dict.fromkeys(range(processes), 0)
     last = start = time.time()
 
@@ -188,11 +210,21 @@ def median(runs: list[Figures]) -> Figures:
         drain_2_per_s=middle("drain_2_per_s"),
         latency_ms={part: statistics.median(run.latency_ms[part] for run in runs) for part in runs[0].latency_ms},
         rss_mib=middle("rss_mib"),
+        drain_1_limited_per_s={
+            what: statistics.median(run.drain_1_limited_per_s[what] for run in runs)
+            for what in runs[0].drain_1_limited_per_s
+        },
     )
 
 
 def main(
-    store: str | None = None, jobs: int = 20_000, repeat: int = 3, concurrency: int = 500, *, as_json: bool = False
+    store: str | None = None,
+    jobs: int = 20_000,
+    repeat: int = 3,
+    concurrency: int = 500,
+    *,
+    limits: bool = False,
+    as_json: bool = False,
 ) -> int:
     """Run the bench `repeat` times and print the medians.
 
@@ -205,7 +237,7 @@ def main(
         )
     with tempfile.TemporaryDirectory(prefix="tidewheel-bench-") as folder:
         url = store or f"sqlite:///{Path(folder, 'bench.db')}"
-        runs = [run(measure(url, jobs, concurrency, _teller(number, repeat))) for number in range(repeat)]
+        runs = [run(measure(url, jobs, concurrency, _teller(one, repeat), limits=limits)) for one in range(repeat)]
         figures = median(runs)
     sys.stderr.write("\r\033[K" if sys.stderr.isatty() else "")
     if as_json:
@@ -236,6 +268,10 @@ def _print(figures: Figures, repeat: int) -> None:
         ("enqueue, in bulk", f"{figures.enqueue_bulk_per_s:,.0f} jobs/s"),
         ("drain, one worker process", f"{figures.drain_1_per_s:,.0f} jobs/s"),
         ("drain, two worker processes", f"{figures.drain_2_per_s:,.0f} jobs/s"),
+        *(
+            (f"drain, one process, {what}", f"{speed:,.0f} jobs/s")
+            for what, speed in figures.drain_1_limited_per_s.items()
+        ),
         *((f"enqueue → start, {part}", f"{value:.2f} ms") for part, value in figures.latency_ms.items()),
         ("worker memory at most", f"{figures.rss_mib:,.0f} MiB"),
     ):

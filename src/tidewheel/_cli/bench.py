@@ -17,9 +17,10 @@ from tidewheel._cli.params import examples
 @click.option(
     "--concurrency", type=click.IntRange(1, 10_000), default=500, show_default=True, help="Slots of a worker process."
 )
+@click.option("--limits", is_flag=True, help="Also drain under limits that never bind: one, by 10,000 keys, a rate.")
 @json_option
-def bench(store: str | None, jobs: int, repeat: int, concurrency: int, as_json: bool) -> int:
+def bench(store: str | None, jobs: int, repeat: int, concurrency: int, limits: bool, as_json: bool) -> int:
     """Measure a store on this machine: enqueue, drain, latency, memory."""
     from tidewheel._bench import run
 
-    return run.main(store, jobs, repeat, concurrency, as_json=as_json)
+    return run.main(store, jobs, repeat, concurrency, limits=limits, as_json=as_json)

@@ -52,7 +52,7 @@ LOGGED: Final = ("job.failed", "job.discarded")
 @click.command(epilog=examples("tidewheel dev shop.jobs:app"))
 @app_argument
 @click.option(
-    "--queue", "-q", "queues", metavar="QUEUE", multiple=True, help="Repeatable [default: those of its tasks]."
+    "--queue", "-q", "queues", metavar="QUEUE[=WEIGHT]", multiple=True, help="Repeatable [default: those of its tasks]."
 )
 @click.option("--concurrency", "-c", type=click.IntRange(1), help="Async jobs at a time [default: 100].")
 @click.option("--reload/--no-reload", default=True, help="Start again when a .py file of the app changes.")

@@ -25,7 +25,7 @@ EXIT_CODES: Final = (
     (FAILURE, "it did not: the reason is on stderr"),
     (USAGE, "wrong usage, or an app or setting that cannot work"),
     (STORE, "the store is unavailable or unusable"),
-    (NOT_FOUND, "no such job, task or queue"),
+    (NOT_FOUND, "no such job, task, queue or limit"),
     (PROBLEMS, "`check` found problems"),
     (RECYCLE, "the worker asks to be started again (--max-jobs, --max-memory)"),
     (INTERRUPTED, "interrupted with Ctrl-C"),
@@ -82,7 +82,15 @@ def explain(error: BaseException) -> CliError:
 
 
 def _explain_ours(error: BaseException) -> CliError:
-    from tidewheel import ConfigError, EncodeError, JobNotFound, StoreError, TidewheelError
+    from tidewheel import (
+        ConfigError,
+        EncodeError,
+        JobNotFound,
+        LimitKeyError,
+        LimitNotFound,
+        StoreError,
+        TidewheelError,
+    )
 
     if isinstance(error, ConfigError):
         several = len(error.problems) > 1
@@ -92,7 +100,11 @@ def _explain_ours(error: BaseException) -> CliError:
         then = "The same command may work later: nothing was changed." if error.retriable else ""
         return CliError(str(error), then=then, code=STORE)
     if isinstance(error, TidewheelError):
-        code = NOT_FOUND if isinstance(error, JobNotFound) else USAGE if isinstance(error, EncodeError) else FAILURE
+        code = FAILURE
+        if isinstance(error, JobNotFound | LimitNotFound):
+            code = NOT_FOUND
+        elif isinstance(error, EncodeError | LimitKeyError):
+            code = USAGE
         return CliError(str(error), code=code)
     return CliError(
         f"{type(error).__name__}: {error}",

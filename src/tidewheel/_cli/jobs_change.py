@@ -42,17 +42,19 @@ RETRY = Change(
     ("completed", "cancelled", "discarded"),
     "Only finished jobs are retried; use promote for others.",
 )
-CANCEL = Change("cancel", "cancelled", ("scheduled", "available", "retryable", "running"), "It has ended already.")
+CANCEL = Change(
+    "cancel", "cancelled", ("scheduled", "available", "parked", "retryable", "running"), "It has ended already."
+)
 PROMOTE = Change(
     "promote",
     "promoted",
     ("scheduled", "retryable"),
-    "Only scheduled and retryable jobs are promoted; use retry for finished ones.",
+    "Only scheduled and retryable jobs are promoted: limits bind everybody, and finished ones are retried.",
 )
 DELETE = Change(
     "delete",
     "deleted",
-    ("scheduled", "available", "retryable", "completed", "cancelled", "discarded"),
+    ("scheduled", "available", "parked", "retryable", "completed", "cancelled", "discarded"),
     "It is running: cancel it first.",
 )
 

@@ -48,7 +48,7 @@ def when(row: Job, now: int) -> str:
         return relative(row.finished_at, now)
     if row.state == "running" and row.started_at is not None:
         return f"for {human(now - row.started_at)}"
-    if row.state == "available":
+    if row.state in ("available", "parked"):
         return f"due {relative(row.run_at, now)}"
     return relative(row.run_at, now)
 
@@ -65,6 +65,8 @@ def job_page(history: History) -> RenderableType:
     row = history.job
     now = wall_clock()
     title = Text.assemble((safe(row.kind), "bold"), "  ", state(row.state))
+    if row.state == "parked":
+        title.append(f" by {safe(row.parked_by or 'an unknown limit')}", style="bright_blue")
     if row.cancel_requested and row.state == "running":
         title.append("  cancel requested", style="yellow")
     parts: list[RenderableType] = [title, Padding(fields(_facts(row, now)), (0, 0, 0, 2))]
@@ -88,7 +90,7 @@ def job_page(history: History) -> RenderableType:
 
 
 def _facts(row: Job, now: int) -> list[tuple[str, str | Text]]:
-    due = row.state in ("scheduled", "retryable", "available")
+    due = row.state in ("scheduled", "retryable", "available", "parked")
     took = row.finished_at - row.started_at if row.finished_at and row.started_at else None
     return [
         ("id", row.id),
@@ -104,6 +106,7 @@ def _facts(row: Job, now: int) -> list[tuple[str, str | Text]]:
         ),
         ("lease", f"{moment(row.lease_until, now)}, epoch {row.epoch}" if row.lease_until else ""),
         ("worker", row.worker or ""),
+        ("limits", ", ".join(f"{one.key}{f' (cost {one.cost})' if one.cost > 1 else ''}" for one in row.passes)),
         ("unique key", row.unique_key or ""),
         ("tags", ", ".join(row.tags)),
         ("meta", row.meta or ""),

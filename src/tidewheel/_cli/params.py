@@ -53,7 +53,7 @@ class Name(click.ParamType[str]):
 
 
 SPAN: Final = Span()
-STATES: Final = ("scheduled", "available", "running", "retryable", "completed", "cancelled", "discarded")
+STATES: Final = ("scheduled", "available", "parked", "running", "retryable", "completed", "cancelled", "discarded")
 STATE: Final = Name(STATES)
 
 

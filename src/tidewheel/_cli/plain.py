@@ -26,6 +26,8 @@ def job(row: Job) -> dict[str, Any]:
     made: dict[str, Any] = plain(row)
     for name in _JSON_TEXT:
         made[name] = opened(getattr(row, name))
+    del made["flow"]
+    made["limits"] = [{"gate": one.key, "cost": one.cost} for one in row.passes]
     for name in _SPANS:
         made[name] = None if made[name] is None else made[name] / 1_000_000
     return made

@@ -43,6 +43,7 @@ def list_queues(app: str | None, store: str | None, as_json: bool) -> int:
     now = wall_clock()
     ranks = {
         "available": 1,
+        "parked": 3,
         "running": 1,
         "scheduled": 3,
         "retryable": 3,
@@ -140,7 +141,7 @@ async def _one(app: App, name: str) -> QueueStats:
 def drain(app: str | None, store: str | None, name: str, scheduled: bool, yes: bool, as_json: bool) -> int:
     """Delete the jobs that wait in a queue. Running and finished ones stay."""
     stats = ask(app, store, lambda found: _one(found, name))
-    states = ("available", "scheduled", "retryable") if scheduled else ("available",)
+    states = ("available", "parked", *(("scheduled", "retryable") if scheduled else ()))
     waiting = sum(number for state, number in stats.counts.items() if state in states)
     deleted = 0
     if waiting:

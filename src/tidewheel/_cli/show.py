@@ -20,6 +20,7 @@ SECOND: Final = 1_000_000
 STATE_STYLE: Final = {
     "scheduled": "blue",
     "available": "cyan",
+    "parked": "bright_blue",
     "running": "yellow",
     "retryable": "magenta",
     "completed": "green",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -26,12 +27,23 @@ CHILD: Final = "TIDEWHEEL_CHILD"
 @click.command(
     epilog=examples(
         "tidewheel worker shop.jobs:app --queue email --queue default --concurrency 50",
+        "tidewheel worker shop.jobs:app --queue high=5 --queue low=1",
         "tidewheel worker shop.jobs:app --processes 2 --max-memory 512MB",
     )
 )
 @app_argument
 @click.option(
-    "--queue", "-q", "queues", metavar="QUEUE", multiple=True, help="Repeatable [default: those of its tasks]."
+    "--queue",
+    "-q",
+    "queues",
+    metavar="QUEUE[=WEIGHT]",
+    multiple=True,
+    help="Repeatable; its share of the slots is its weight [default: those of its tasks, all alike].",
+)
+@click.option(
+    "--order",
+    type=Name(("weighted", "strict")),
+    help="Share slots by weight, or strictly the first --queue first [default: weighted].",
 )
 @click.option("--concurrency", "-c", type=click.IntRange(1), help="Async jobs at a time [default: 100].")
 @click.option("--threads", type=click.IntRange(1), help="Plain functions at a time, each in a thread [default: 16].")
@@ -72,7 +84,30 @@ def worker(app: str, processes: int, as_json: bool, log_level: str, log_format: 
 def worker_options(given: dict[str, Any]) -> dict[str, Any]:
     """The options of the command as keywords of `App.worker`; what was not given keeps its default there."""
     names = {"cpu_processes": "processes", "drain": "drain_and_exit"}
-    return {names.get(name, name): value for name, value in given.items() if value not in (None, (), False)}
+    options = {names.get(name, name): value for name, value in given.items() if value not in (None, (), False)}
+    if "queues" in options:
+        options["queues"] = queues_of(options["queues"])
+    return options
+
+
+def queues_of(words: Sequence[str]) -> tuple[str, ...] | dict[str, int]:
+    """What `--queue` said, as `App.worker` takes it: names, or weights by name where there is one at least."""
+    weights: dict[str, int | None] = {}
+    for word in words:
+        name, equals, text = word.rpartition("=")
+        if equals and not re.fullmatch(r"-?\d{1,9}", text):
+            raise CliError(
+                f"--queue {word}: {text!r} is no weight.",
+                remedy=f"Give a whole number, as in {name or 'high'}=5. "
+                f"A queue that has a = in its name needs a weight behind it: {word}=1.",
+                code=USAGE,
+            )
+        name, weight = (name, int(text)) if equals else (word, None)
+        if weights.setdefault(name, weight) != weight:
+            raise CliError(f"--queue {name} is there twice, with two weights.", remedy="Keep one of them.", code=USAGE)
+    if all(weight is None for weight in weights.values()):
+        return tuple(weights)
+    return {name: 1 if weight is None else weight for name, weight in weights.items()}
 
 
 def run_worker(
@@ -137,6 +172,8 @@ def banner(app: App, name: str, options: dict[str, Any]) -> None:
 
     made = WorkerOptions.of(**options)
     queues = made.queues or sorted({task.settings.queue for task in app.tasks.values()})
+    if made.weights:
+        queues = [f"{queue}={weight}" for queue, weight in zip(queues, made.weights, strict=True)]
     sorts = {task.run_in for task in app.tasks.values()}
     limits = [
         f"{number} {what}"
@@ -153,7 +190,7 @@ def banner(app: App, name: str, options: dict[str, Any]) -> None:
         fields(
             [
                 ("  store", without_password(app.url)),
-                ("  queues", ", ".join(queues)),
+                ("  queues", (", then " if made.order == "strict" else ", ").join(queues)),
                 ("  tasks", listed(app.tasks)),
                 ("", "  memory:// forgets its jobs with this process" if app.url.startswith("memory:") else ""),
                 ("  limits", ", ".join(limits)),

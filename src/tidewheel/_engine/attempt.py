@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tidewheel._context import JobContext
+from tidewheel._model.outcome import Cancelled, Complete, Discarded, RetryLater, Snoozed
 
 if TYPE_CHECKING:
     from tidewheel._model.job import Claimed
     from tidewheel._task import Task
+
+EVENTS: Final[dict[type, str]] = {
+    Complete: "job.completed",
+    RetryLater: "job.failed",
+    Snoozed: "job.snoozed",
+    Cancelled: "job.cancelled",
+    Discarded: "job.discarded",
+}
+"""What is told of the end of an attempt, by its outcome; of any other one "job.released"."""
 
 
 class Attempt:

@@ -1,7 +1,9 @@
 """Fetches jobs for the free slots of one executor.
 
 1. clear the wake-up flag, then look: what comes in between is not lost
-2. claim for the free slots, at most half of all: while one half runs, the store fetches the other
+2. claim for the free slots, at most half of all: while one half runs, the store fetches the other.
+   The queues share them (`shares`), and no kind gets more than its worker may run (`kinds`).
+   As long as slots are left, whoever may have more is asked again
 3. nothing there: wait for a hint, at most `poll`, jittered
 """
 
@@ -12,8 +14,10 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from tidewheel._engine.isolation import Isolation
+from tidewheel._engine.kinds import Kinds
 from tidewheel._engine.patience import Patience
 from tidewheel._engine.settler import Settler
+from tidewheel._engine.shares import Shares, remaining
 from tidewheel._model.errors import StoreError
 from tidewheel._model.job import Claimed
 from tidewheel._model.worker import Want
@@ -31,8 +35,8 @@ class Claimer:
         isolation: Isolation,
         random: Random,
         *,
-        queues: Sequence[str],
-        kinds: Sequence[str],
+        shares: Shares,
+        kinds: Kinds,
         slots: int,
         worker: str,
         lease: int,
@@ -44,8 +48,8 @@ class Claimer:
         self._settler = settler
         self._isolation = isolation
         self._random = random
-        self._queues = tuple(queues)
-        self._kinds = tuple(kinds)
+        self._shares = shares
+        self._kinds = kinds
         self.free = slots
         self._most = (slots + 1) // 2
         self._worker = worker
@@ -62,9 +66,10 @@ class Claimer:
         self.idle = False
         self._wake.set()
 
-    def freed(self) -> None:
-        """A slot is free again."""
+    def freed(self, kind: str) -> None:
+        """A slot is free again, an attempt at a job of this kind is over."""
         self.free += 1
+        self._kinds.freed(kind)
         self._wake.set()
 
     def stop(self) -> None:
@@ -89,34 +94,65 @@ class Claimer:
                 await self._rest()
 
     async def run_once(self) -> int:
-        """One claim; gives the number of jobs started."""
-        queues, count = self._queues, len(self._queues)
-        if count > 1:
-            first = self._random.randrange(count)
-            queues = (*queues[first:], *queues[:first])
-        claimed: list[Claimed] = []
-        while queues and not claimed and self.free > 0 and not self._stopped.is_set():
-            slots = min(self.free, self._most)
-            claimed = await self._claim(_shared(slots, queues))
-            if 0 < len(claimed) < slots:
-                await asyncio.sleep(0)  # the line is at its end: what was found starts before we ask again
-            queues = queues[slots:]  # fewer slots than queues: those that could not be asked yet
-        self.idle = not claimed
-        return len(claimed)
+        """One round of claims; gives the number of jobs started."""
+        slots = left = min(self.free, self._most)
+        for line in self._shares.lines:
+            left -= await self._fill(line, left)
+            if not left:
+                break
+        self.idle = left == slots
+        return slots - left
 
-    async def _claim(self, wants: list[Want]) -> list[Claimed]:
+    async def _fill(self, line: Sequence[str], slots: int) -> int:
+        """Claim until the slots are filled or the queues of a line have no more."""
+        left, kinds = slots, self._kinds.open(self._kinds.all)
+        while left and line and kinds:
+            left, line, kinds = await self._pass(left, line, kinds)
+        return slots - left
+
+    async def _pass(
+        self, left: int, line: Sequence[str], kinds: Sequence[str]
+    ) -> tuple[int, Sequence[str], Sequence[str]]:
+        """Claim for all kinds, then without those that have less room than there are slots.
+
+        Gives the slots still left, and what to ask for them: the queues and the kinds of which there may be more.
+        """
+        aside: list[str] = []
+        their_line: Sequence[str] = ()
+        while left and line and kinds and not self._stopped.is_set():
+            most, tight = self._kinds.step(kinds, left)
+            line, came = await self._ask(line, kinds, most)
+            left -= came
+            if tight:
+                their_line = their_line if aside else line
+                aside += tight
+                kinds = [kind for kind in kinds if kind not in tight]
+        return left, their_line, self._kinds.open(aside)
+
+    async def _ask(self, line: Sequence[str], kinds: Sequence[str], slots: int) -> tuple[Sequence[str], int]:
+        """One claim; gives the queues of the line that may have more, and the number of jobs started."""
+        wants = self._shares.deal(slots, line)
+        claimed = await self._claim(wants, kinds)
+        if len(claimed) == slots:
+            return line, slots
+        if claimed:
+            await asyncio.sleep(0)  # the line is at its end: what was found starts before we ask again
+        return remaining(line, wants, claimed), len(claimed)
+
+    async def _claim(self, wants: Sequence[Want], kinds: Sequence[str]) -> list[Claimed]:
         claimed: list[Claimed] = []
         last_life = self._isolation.ask()
         try:
             claimed = await self._patience.insist(
                 lambda: self._store.claim(
-                    wants, kinds=self._kinds, worker=self._worker, lease=self._lease, last_life=last_life
+                    wants, kinds=kinds, worker=self._worker, lease=self._lease, last_life=last_life
                 ),
                 self._stopped.is_set,
             )
         finally:
             if last_life:
                 self._isolation.heard(claimed)
+        self._kinds.took(job.kind for job in claimed)
         for job in claimed:
             self.free -= 1
             self._start(job)
@@ -135,10 +171,3 @@ class Claimer:
                 await self._wake.wait()
         except TimeoutError:
             pass
-
-
-def _shared(slots: int, queues: Sequence[str]) -> list[Want]:
-    """The slots, shared out among the queues; what does not divide goes to the first ones."""
-    share, rest = divmod(slots, len(queues))
-    parts = (share + (index < rest) for index in range(len(queues)))
-    return [Want(queue, part) for queue, part in zip(queues, parts, strict=True) if part]

@@ -26,7 +26,7 @@ from tidewheel._model.job import ErrorInfo
 from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, Released, RetryLater, Snoozed
 from tidewheel._model.retry import RetryIn, RetryPolicy
 from tidewheel._serde import storable
-from tidewheel._task import JobOptions, TaskSettings
+from tidewheel._settings import JobOptions, TaskSettings
 
 _log: Final = logging.getLogger("tidewheel")
 _MESSAGE: Final = 16_384
@@ -145,12 +145,27 @@ class Runner:
                     claimed.kind, claimed.id, claimed.attempt, claimed.max_attempts, info.type, info.message,
                     human(decision.delay),
                 )  # fmt: skip
-            return RetryLater(decision.delay, info)
+            return RetryLater(decision.delay, info, _held(attempt, error))
         _log.error(
             "%s %s was given up (%s): %s: %s\n%s",
             claimed.kind, claimed.id, decision.reason, info.type, info.message, info.traceback,
         )  # fmt: skip
         return Discarded(info)
+
+
+def _held(attempt: Attempt, error: BaseException) -> tuple[str, ...]:
+    """The limits that a handler wants shut. What it names and the task does not have is said, and left out."""
+    hold = getattr(error, "hold", False) if isinstance(error, Retry) else False
+    if not hold:
+        return ()
+    known = tuple(name for name, _ in attempt.task.limits)
+    wrong = ["its limits"] if hold is True and not known else [] if hold is True else sorted({*hold} - {*known})
+    if wrong:
+        _log.warning(
+            "%s %s asked to hold %s; the limits of its task are: %s.",
+            attempt.kind, attempt.claimed.id, ", ".join(wrong), ", ".join(known) or "none",
+        )  # fmt: skip
+    return known if hold is True else tuple(name for name in hold if name in known)
 
 
 def _overridden(text: str, settings: TaskSettings) -> tuple[RetryPolicy, int | None, int | None]:

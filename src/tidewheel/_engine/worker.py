@@ -15,29 +15,32 @@ import os
 import platform
 import sys
 from contextlib import ExitStack, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
 from tidewheel._config import WorkerOptions
 from tidewheel._context import SOFT_TIMEOUT
 from tidewheel._engine import signals
-from tidewheel._engine.attempt import Attempt
+from tidewheel._engine.attempt import EVENTS, Attempt
 from tidewheel._engine.claimer import Claimer
 from tidewheel._engine.executors import Executor, LoopExecutor, ThreadExecutor
 from tidewheel._engine.isolation import Isolation
 from tidewheel._engine.keeper import Keeper
+from tidewheel._engine.kinds import Kinds
+from tidewheel._engine.leaving import wait_for, watch
 from tidewheel._engine.listener import Listener
-from tidewheel._engine.memory import resident
 from tidewheel._engine.patience import Patience
 from tidewheel._engine.runner import Runner
 from tidewheel._engine.services import raised, services
 from tidewheel._engine.settler import Settler
+from tidewheel._engine.shares import Shares
 from tidewheel._engine.sweeper import Sweeper
 from tidewheel._model.duration import human
 from tidewheel._model.errors import ConfigError, StoreError
 from tidewheel._model.job import Claimed
-from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, RetryLater, Settlement, Snoozed
+from tidewheel._model.outcome import Outcome, Settlement
 from tidewheel._model.retention import RetentionRule
 from tidewheel._model.state import LIVE_STATES
 from tidewheel._model.worker import BeatAnswer, Wakeup, WorkerInfo
@@ -109,7 +112,7 @@ class Worker:
         self._patience = Patience(app.env.random, app.telemetry)
         try:
             with signals.heard(self._note_stop) if self.options.signals else nullcontext():
-                store = await self._patience.insist(app.opened, self._stop.is_set, at_most=self.options.wait)
+                store = await self._patience.insist(app.ready, self._stop.is_set, at_most=self.options.wait)
         except StoreError as error:
             self._loop = None  # it has not run
             if error.retriable and self._stop.is_set():
@@ -164,7 +167,12 @@ class Worker:
             await self._keeper.start(self._stop)
             if self._stop.is_set():
                 return
-            async with services(sweeper.run(), listener.run(), self._watch(store), raised(self._keeper.failed)):
+            async with services(
+                sweeper.run(),
+                listener.run(),
+                watch(options, self._stop, self._note_stop, lambda: self._empty(store)),
+                raised(self._keeper.failed),
+            ):
                 if options.signals:
                     # Until the last outcome is written: a signal that is not heard kills, and it would run again.
                     to_the_end.enter_context(signals.heard(self._note_stop))
@@ -198,18 +206,21 @@ class Worker:
         return self.options.queues or tuple(sorted({task.settings.queue for task in self.app.tasks.values()}))
 
     def _claimer(self, store: Store, executor: Executor, kinds: list[str]) -> Claimer:
+        options, tasks = self.options, self.app.tasks
+        random = self.app.env.random
+        own = {kind: most for kind in kinds if (most := tasks[kind].settings.per_worker) is not None}
         claimer: Claimer = Claimer(
             store,
             self._patience,
             self._settler,
             self._isolation,
-            self.app.env.random,
-            queues=self.queues,
-            kinds=kinds,
+            random,
+            shares=Shares(random, self.queues, options.weights, strict=options.order == "strict"),
+            kinds=Kinds(kinds, {kind: most for kind, most in own.items() if most < executor.slots}),
             slots=executor.slots,
             worker=self.id,
-            lease=self.options.lease,
-            poll=self.options.poll,
+            lease=options.lease,
+            poll=options.poll,
             start=lambda claimed: self._start(claimed, executor, claimer),
         )
         return claimer
@@ -248,7 +259,8 @@ class Worker:
     # -- attempts
 
     def _start(self, claimed: Claimed, executor: Executor, claimer: Claimer) -> None:
-        attempt = Attempt(claimed, self.app.tasks[claimed.kind], self.app.env.clock, self._keeper.news, claimer.freed)
+        free_slot = partial(claimer.freed, claimed.kind)
+        attempt = Attempt(claimed, self.app.tasks[claimed.kind], self.app.env.clock, self._keeper.news, free_slot)
         self._attempts[claimed.lease] = attempt
         attempt.handle = asyncio.create_task(self._attempt(attempt, executor))
 
@@ -272,7 +284,7 @@ class Worker:
             self._settler.add(Settlement(attempt.claimed.lease, outcome, *news))
         self._isolation.ended(attempt.claimed)
         attempt.free_slot()
-        self.app.telemetry.emit(_EVENT.get(type(outcome), "job.released"), job=attempt.claimed, outcome=outcome)
+        self.app.telemetry.emit(EVENTS.get(type(outcome), "job.released"), job=attempt.claimed, outcome=outcome)
         if self.options.max_jobs is not None and self.done >= self.options.max_jobs:
             self._note_stop("recycle")
 
@@ -354,7 +366,7 @@ class Worker:
             )
         hurry = asyncio.create_task(self._hurry.wait())
         try:
-            await self._wait_for_attempts(self.options.grace / 1_000_000, hurry)
+            await wait_for(self._attempts, self.options.grace / 1_000_000, hurry)
         finally:
             hurry.cancel()
 
@@ -366,41 +378,14 @@ class Worker:
                 attempt.context.stop("shutdown")
             else:
                 self._interrupt(attempt, "shutdown")
-        await self._wait_for_attempts(_LISTEN if self._hurry.is_set() else _ABANDON)
+        await wait_for(self._attempts, _LISTEN if self._hurry.is_set() else _ABANDON)
         for attempt in tuple(self._attempts.values()):
             if attempt.task.run_in == "thread":
                 self._interrupt(attempt, "shutdown")
         if self._hurry.is_set():
-            await self._wait_for_attempts(_ABANDON - _LISTEN)
+            await wait_for(self._attempts, _ABANDON - _LISTEN)
         for attempt in tuple(self._attempts.values()):
             self._abandon(attempt)
-
-    async def _wait_for_attempts(self, seconds: float, hurry: asyncio.Task[Any] | None = None) -> None:
-        deadline = asyncio.get_running_loop().time() + seconds
-        while hurry is None or not hurry.done():
-            left = deadline - asyncio.get_running_loop().time()
-            waits = {one.handle for one in self._attempts.values() if one.handle is not None and not one.handle.done()}
-            if not waits or left <= 0:
-                return
-            # Not until the deadline in one go: an attempt that is given up goes without its task having ended.
-            await asyncio.wait(
-                {*waits, *([hurry] if hurry is not None else [])},
-                timeout=min(left, 0.5),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-
-    async def _watch(self, store: Store) -> None:
-        """Once a second: is there a reason to leave?"""
-        options = self.options
-        if options.max_memory is None and not options.drain_and_exit:
-            return
-        while not self._stop.is_set():
-            await asyncio.sleep(0.1 if options.drain_and_exit else 1.0)
-            if options.max_memory is not None and (size := resident()) > options.max_memory:
-                _log.info("The worker has %d MiB, over its limit of %d.", size >> 20, options.max_memory >> 20)
-                self._note_stop("recycle")
-            if options.drain_and_exit and await self._empty(store):
-                self._note_stop("drained")
 
     async def _empty(self, store: Store) -> bool:
         if self._attempts or self._settler.backlog or not all(claimer.idle for claimer in self._claimers):
@@ -408,12 +393,3 @@ class Worker:
         stats = await self._patience.insist(store.queues)
         ours = set(self.queues)
         return not any(one.counts[state] for one in stats if one.name in ours for state in LIVE_STATES)
-
-
-_EVENT: Final[dict[type, str]] = {
-    Complete: "job.completed",
-    RetryLater: "job.failed",
-    Snoozed: "job.snoozed",
-    Cancelled: "job.cancelled",
-    Discarded: "job.discarded",
-}

@@ -5,6 +5,8 @@
     ├── EncodeError            an argument or result that cannot be written as JSON
     │   └── PayloadTooLarge    it can, but is over the size cap
     ├── DecodeError            a stored payload that does not fit the handler's signature
+    ├── LimitKeyError          a limit finds no key, or no cost, in a job's arguments (also a ValueError)
+    ├── LimitNotFound          no such limit (wrong name, or nobody declared it yet)
     ├── LeaseLost              this attempt's lease was taken away; nothing it writes counts
     ├── JobNotFound            no such job (wrong id, or pruned)
     ├── JobNotDone             `result()` of a job that did not complete
@@ -25,7 +27,7 @@ Signals a handler may raise (they are answers, not failures):
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from tidewheel._model.duration import Span, human, micros
@@ -59,6 +61,14 @@ class PayloadTooLarge(EncodeError):
 
 class DecodeError(TidewheelError):
     """A stored payload does not fit the handler."""
+
+
+class LimitKeyError(TidewheelError, ValueError):
+    """A limit finds no key, or no cost, in the arguments of a job."""
+
+
+class LimitNotFound(TidewheelError):
+    """There is no such limit: the name is wrong, or nobody declared it yet."""
 
 
 class LeaseLost(TidewheelError):
@@ -113,11 +123,33 @@ class SchemaMismatch(StoreError):
 class Retry(Exception):
     """Raise from a handler: run this job again after `after` (seconds or "10m"; default: by its
     retry policy). Burns an attempt; when none is left the job is discarded with this as its error.
+
+    With `hold` nobody else starts through this job's gates before that time either, for a service that said
+    "not before": `True` for all limits of the job, or the names of some. A limit by key is held for the job's key.
+
+    Raises:
+        TypeError: `hold` is something else.
     """
 
-    def __init__(self, message: str = "retry asked for by the handler", *, after: Span | None = None) -> None:
+    def __init__(
+        self,
+        message: str = "retry asked for by the handler",
+        *,
+        after: Span | None = None,
+        hold: bool | str | Iterable[str] = False,
+    ) -> None:
         self.after = None if after is None else micros(after)
+        self.hold: bool | tuple[str, ...] = _held(hold)
         super().__init__(message)
+
+
+def _held(hold: object) -> bool | tuple[str, ...]:
+    if isinstance(hold, bool):
+        return hold
+    names = (hold,) if isinstance(hold, str) else tuple(hold) if isinstance(hold, Iterable) else (hold,)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"hold={hold!r} must be True, the name of a limit, or several names.")
+    return names
 
 
 class Snooze(Exception):

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from tidewheel._model.flow import Pass, flow_of
 from tidewheel._model.state import JobState
 
 DEFAULT_QUEUE: Final = "default"
@@ -69,6 +70,8 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     on_dead: str | None = None
     """Kind of the job that the store enqueues, in the same atom, when this one is discarded.
     Its arguments are `{"job_id": <id>}`, its queue is this job's queue."""
+    flow: str | None = None
+    """The gates it must pass (`flow_text`); None for a job without limits."""
 
 
 class Claimed(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -151,6 +154,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """JSON text of what the handler returned, when completed."""
     error: ErrorInfo | None = None
     """The latest failure; kept when a later attempt succeeds, cleared by `alter retry`."""
+    flow: str | None = None
+    """The gates it must pass, as JSON text; None for a job without limits."""
+    parked_by: str | None = None
+    """The gate that stopped it, from the claim that parked it until the one that takes it."""
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """Its gates one by one; none when they cannot be read."""
+        try:
+            return () if self.flow is None else flow_of(self.flow).passes
+        except msgspec.MsgspecError:
+            return ()
 
     @property
     def payload(self) -> Any:

@@ -20,6 +20,8 @@ class RetryLater(msgspec.Struct, frozen=True, gc=False):
 
     after: int
     error: ErrorInfo
+    hold: tuple[str, ...] = ()
+    """Limits of the job whose gates stay shut for everybody until `after` is over."""
 
 
 class Snoozed(msgspec.Struct, frozen=True, gc=False):

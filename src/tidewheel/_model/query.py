@@ -86,12 +86,16 @@ class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: int = 0
     workers_gone: tuple[str, ...] = ()
     pruned: int = 0
+    opened: int = 0
+    """Jobs that a gate let into the line again."""
     now: int = 0
     """The moment of the sweep, by the store's clock."""
     more: bool = False
     """A limit was reached: sweep again soon."""
     next_due_at: int | None = None
-    """When the next scheduled or retryable job is due or the next lease ends; None when there is none."""
+    """When the next scheduled or retryable job is due, the next lease ends or the next gate opens; None when there
+    is none.
+    """
 
 
 class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,8 @@ class JobState(StrEnum):
     """Waits for its time (`delay`, `run_at`, or a snooze)."""
     AVAILABLE = "available"
     """May be claimed now."""
+    PARKED = "parked"
+    """May be claimed when the limit opens that stopped it."""
     RUNNING = "running"
     """Held by a worker under a lease."""
     RETRYABLE = "retryable"
@@ -37,6 +39,8 @@ class Move(StrEnum):
     """What may move a job from one state to another."""
 
     CLAIM = "claim"
+    PARK = "park"
+    OPEN = "open"
     COMPLETE = "complete"
     RETRY_LATER = "retry_later"
     SNOOZE = "snooze"
@@ -62,6 +66,8 @@ MOVES: Final[dict[tuple[JobState, Move], frozenset[JobState]]] = {
     (_S.SCHEDULED, Move.ALTER_RUN_NOW): frozenset({_S.AVAILABLE}),
     (_S.RETRYABLE, Move.ALTER_RUN_NOW): frozenset({_S.AVAILABLE}),
     (_S.AVAILABLE, Move.CLAIM): frozenset({_S.RUNNING}),
+    (_S.AVAILABLE, Move.PARK): frozenset({_S.PARKED}),
+    (_S.PARKED, Move.OPEN): frozenset({_S.AVAILABLE}),
     (_S.RUNNING, Move.COMPLETE): frozenset({_S.COMPLETED}),
     (_S.RUNNING, Move.RETRY_LATER): frozenset({_S.RETRYABLE}),
     (_S.RUNNING, Move.SNOOZE): frozenset({_S.SCHEDULED}),
@@ -75,6 +81,7 @@ MOVES: Final[dict[tuple[JobState, Move], frozenset[JobState]]] = {
     (_S.RUNNING, Move.ALTER_CANCEL): frozenset({_S.RUNNING}),
     (_S.SCHEDULED, Move.ALTER_CANCEL): frozenset({_S.CANCELLED}),
     (_S.AVAILABLE, Move.ALTER_CANCEL): frozenset({_S.CANCELLED}),
+    (_S.PARKED, Move.ALTER_CANCEL): frozenset({_S.CANCELLED}),
     (_S.RETRYABLE, Move.ALTER_CANCEL): frozenset({_S.CANCELLED}),
     (_S.COMPLETED, Move.ALTER_RETRY): frozenset({_S.AVAILABLE}),
     (_S.CANCELLED, Move.ALTER_RETRY): frozenset({_S.AVAILABLE}),

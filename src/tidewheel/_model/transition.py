@@ -127,6 +127,6 @@ def wakeup_for(state: JobState) -> Wakeup | None:
     """The hint to give when a job has come to `state`."""
     if state is JobState.AVAILABLE:
         return Wakeup.WORK
-    if state is JobState.RUNNING:
+    if state in (JobState.RUNNING, JobState.PARKED):
         return None
     return Wakeup.SETTLED if state.final else Wakeup.DUE

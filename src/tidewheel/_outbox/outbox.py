@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from tidewheel._batches import new_jobs, taken
 from tidewheel._model.duration import Span, micros
 from tidewheel._model.errors import ConfigError
 from tidewheel._model.job import NewJob
@@ -21,7 +21,7 @@ from tidewheel._outbox.relay import Relay
 from tidewheel._outbox.rows import Rows, Table, check_table
 from tidewheel._store.caller import check_sync, drive
 from tidewheel._stores import shown_url
-from tidewheel._task import PreparedJob, new_jobs
+from tidewheel._task import PreparedJob
 
 if TYPE_CHECKING:
     from tidewheel._app import App
@@ -99,7 +99,7 @@ class Outbox:
     async def _write(self, connection: object, jobs: Iterable[PreparedJob[Any]]) -> list[str]:
         ids: list[str] = []
         source = iter(jobs)
-        while part := new_jobs(list(islice(source, _CHUNK))):
+        while part := new_jobs(taken(source, _CHUNK, len(ids))):
             now = self.app.env.clock()
             rows = [(job.id, _encoder.encode(_timed(job, now)).decode()) for job in part]
             await self._rows.write(connection, rows)

@@ -79,7 +79,7 @@ class Relay:
         return len(taken.rows)
 
     async def _hand_over(self, taken: Taken, good: Sequence[tuple[Row, NewJob]]) -> list[Row]:
-        store = await self._app.opened()
+        store = await self._app.ready()
         try:
             await store.enqueue([job for _, job in good])
         except StoreError as error:

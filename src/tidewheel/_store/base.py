@@ -23,6 +23,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, runtime_checkable
 
 from tidewheel._model.job import Claimed, History, Job, NewJob
+from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow
 from tidewheel._model.outcome import Settlement
 from tidewheel._model.query import (
     Accepted,
@@ -75,6 +76,15 @@ class WorkStore(Protocol):
         Each claimed job is running, its `attempt` one higher and its `epoch`, too. (A store whose server may have
         forgotten claims raises the epoch by more: no lease is ever handed out twice.)
         A lost reply costs one lease time, no more.
+
+        A job with a `flow` must pass its gates, all of them or none: if each has room it starts and takes its
+        share of each, else it is *parked* under the first that has none and the claim goes on in the line, until
+        the slots are filled. So a parked job is in no line, and a gate that is shut costs the next claim nothing.
+        A gate that has jobs parked under it and room lets as many of them back into the line, at the place they
+        had, as it has room for, for each queue and kind in the order of the line: after a claim, when an attempt
+        ends, when the clock opens it (`sweep`) and when its limit is changed. They stay marked (`parked_by`)
+        until a claim takes them.
+        A limit that nobody declared is shut.
         """
         ...
 
@@ -106,6 +116,8 @@ class WorkStore(Protocol):
         Everything but Complete leaves an attempt record, with the number the attempt had; where a requested
         cancel won, its word is `cancel`. The error of a RetryLater is kept then, too. A reason that is not
         empty is the record's error (`tidewheel.Cancelled`, `tidewheel.Released`), not the row's.
+        An attempt that ends, however and by whom, gives its slots back. A RetryLater that `hold`s limits shuts the
+        gates by which the job passed them until its time is over.
         Whatever ends an attempt clears `cancel_requested`. Of several settlements of one lease in a call
         the first counts and the others are its repeats. `_model/transition.py` has all this as functions.
         """
@@ -126,6 +138,10 @@ class UpkeepStore(Protocol):
         """Promote due jobs, rescue jobs whose lease is over, forget workers silent for
         `worker_gone_after`, prune finished jobs; at most `limit` rows of each sort, those first that are
         overdue longest. `more` says that one of the sorts reached its limit.
+
+        Open: a gate whose `opens_at` has come lets as many parked jobs into the line as it has room for.
+        With `retention`, and not oftener than that, gates that nobody would miss are forgotten, and the slots in
+        use are counted anew.
 
         Promote: available, with the `run_at` it had.
         Rescue: epoch + 1, crashes + 1 and an attempt record (with the epoch that was lost) with outcome
@@ -189,7 +205,8 @@ class AdminStore(Protocol):
         live job holds the unique key; so of two final jobs with one key the first is retried. Retry and
         run-now put the job at `run_at = now`. Cancel of a running job sets `cancel_requested` and is
         answered with `before == after` and `cancel_requested`, which no other action answers; a filter
-        leaves out the jobs asked already.
+        leaves out the jobs asked already. Run-now does not apply to parked jobs: limits bind everybody.
+        When a job goes that a gate had let into the line, that gate is looked at by the next sweep.
         An id that is named twice is answered twice, the second time as the first left it.
 
         Raises:
@@ -207,6 +224,44 @@ class AdminStore(Protocol):
 
     async def workers(self) -> builtins.list[WorkerRow]:
         """The workers that beat and were not forgotten yet, by start time, then by id."""
+        ...
+
+
+class LimitStore(Protocol):
+    """Limits: their rules, and the state of their gates."""
+
+    async def put_limits(
+        self, rows: Sequence[LimitRow], *, declared: bool, now: int | None = None
+    ) -> builtins.list[LimitRow]:
+        """Store rules, new or changed: with `declared` that field of each row, else the operator's (None takes his
+        word back); the other one stays. Gives back what is stored. A row that says nothing any more is removed.
+
+        What waits at a gate of a limit that changed is looked at by the next sweep, which is hinted (DUE, CONTROL).
+        """
+        ...
+
+    async def limits(self) -> builtins.list[LimitRow]:
+        """All limits that have a rule, by name."""
+        ...
+
+    async def gates(
+        self, *, limits: Sequence[str] = (), keys: Sequence[str] = (), limit: int = 100, now: int | None = None
+    ) -> builtins.list[GateRow]:
+        """Gates by their keys' order: those of the named limits and those named; all of them when nothing is named.
+        Only gates that somebody passed, waits at, or holds shut are known.
+
+        Raises:
+            ValueError: `limit` not in 1..1000.
+        """
+        ...
+
+    async def hit(self, hits: Sequence[Hit], *, now: int | None = None) -> builtins.list[Allowance]:
+        """Ask for starts by hand, one after the other: what a rate has room for is taken from it, the rest is not.
+        A repeat after a lost reply takes again: there is no lease to know it by.
+
+        Raises:
+            StoreError: a limit is not declared, or is none of rates only. Nothing is taken.
+        """
         ...
 
 
@@ -242,7 +297,7 @@ class LifecycleStore(Protocol):
         ...
 
 
-class Store(WorkStore, UpkeepStore, AdminStore, LifecycleStore, Protocol):
+class Store(WorkStore, UpkeepStore, AdminStore, LimitStore, LifecycleStore, Protocol):
     """All of it."""
 
 

@@ -55,29 +55,23 @@ class MemoryStore(MemoryAdmin):
     ) -> list[Claimed]:
         """Hand out available jobs under leases."""
         claimed: list[Claimed] = []
-        with self._atom(now, len(wants)) as at:
+        with self._atom(now, len(wants)) as at, self._watched(at) as touched:
             for want in wants:
                 if want.slots <= 0 or self._paused(want.queue):
                     continue
                 line = self._line(want.queue, kinds)
-                suspects = [job for job in line if _last_life(job)][: int(last_life)]
-                last_life = last_life and not suspects
+                suspects = [job for job in line if last_life and _last_life(job)]
                 others = [job for job in line if not _last_life(job)]
-                claimed += [self._lend(job, worker, lease, at) for job in (suspects + others)[: want.slots]]
+                taken = self._walk(suspects, 1, touched, at)
+                last_life = last_life and not taken
+                taken += self._walk(others, want.slots - len(taken), touched, at)
+                claimed += [self._lend(job, worker, lease, at) for job in taken]
         return claimed
 
     def _line(self, queue: str, kinds: Sequence[str]) -> list[Job]:
         """The available jobs of a queue, those first that run first."""
-
-        def turn(job: Job) -> tuple[int, bool, int, int]:
-            place = self._rows[job.id].place
-            if job.lifo:
-                return (job.priority, False, -job.run_at, -place)
-            return (job.priority, True, job.run_at, place)
-
-        return sorted(
-            (job for job in self._jobs(JobState.AVAILABLE) if job.queue == queue and job.kind in kinds), key=turn
-        )
+        waiting = [job for job in self._jobs(JobState.AVAILABLE) if job.queue == queue and job.kind in kinds]
+        return sorted(waiting, key=self._turn)
 
     def _lend(self, job: Job, worker: str, lease: int, now: int) -> Claimed:
         job = replace(
@@ -88,6 +82,7 @@ class MemoryStore(MemoryAdmin):
             worker=worker,
             started_at=now,
             lease_until=now + lease,
+            parked_by=None,
         )
         self._put(job)
         return Claimed(
@@ -127,10 +122,10 @@ class MemoryStore(MemoryAdmin):
 
     async def settle(self, settlements: Sequence[Settlement], *, now: int | None = None) -> list[Accepted]:
         """Write how attempts ended."""
-        with self._atom(now, len(settlements)) as at:
-            return [self._settle(settlement, at) for settlement in settlements]
+        with self._atom(now, len(settlements)) as at, self._watched(at) as touched:
+            return [self._settle(settlement, touched, at) for settlement in settlements]
 
-    def _settle(self, settlement: Settlement, now: int) -> Accepted:
+    def _settle(self, settlement: Settlement, touched: set[str], now: int) -> Accepted:
         row = self._rows.get(settlement.lease.job_id)
         if row is None or row.job.epoch != settlement.lease.epoch:
             return Accepted.STALE
@@ -144,6 +139,7 @@ class MemoryStore(MemoryAdmin):
                 now=now,
             )
             self._end(job, ending, now)
+            touched.update(self._give_back(job, settlement.outcome, now))
         return Accepted.ACCEPTED
 
     def _heard(self, job: Job, progress: str | None, logs: Iterable[LogLine]) -> Job:
@@ -161,12 +157,15 @@ class MemoryStore(MemoryAdmin):
         worker_gone_after: int = 90_000_000,
         now: int | None = None,
     ) -> SweepReport:
-        """Promote, rescue, forget workers, prune."""
+        """Open gates, promote, rescue, forget workers, prune."""
         with self._atom(now) as at:
+            looked = self._open_gates(limit, at)
             promoted = self._promote(limit, at)
             rescued = self._rescue(limit, at)
             gone = self._forget_workers(limit, at - worker_gone_after)
             pruned = self._prune(limit, retention, at)
+            if retention:
+                self._tidy_gates(at)
             return SweepReport(
                 promoted=promoted,
                 rescued=sum(job.state is JobState.AVAILABLE for job in rescued),
@@ -174,8 +173,9 @@ class MemoryStore(MemoryAdmin):
                 cancelled=sum(job.state is JobState.CANCELLED for job in rescued),
                 workers_gone=gone,
                 pruned=pruned,
+                opened=self._opened,
                 now=at,
-                more=max(promoted, len(rescued), len(gone), pruned) >= limit,
+                more=max(looked, promoted, len(rescued), len(gone), pruned) >= limit,
                 next_due_at=self._next_due_at(),
             )
 
@@ -191,18 +191,20 @@ class MemoryStore(MemoryAdmin):
         over = [(job.lease_until, job) for job in self._jobs(JobState.RUNNING) if job.lease_until is not None]
         due = sorted((pair for pair in over if pair[0] <= now), key=lambda pair: pair[0])[:limit]
         rescued = []
-        for _, job in due:
-            ending = rescue_of(
-                attempt=job.attempt,
-                max_attempts=job.max_attempts,
-                crashes=job.crashes,
-                max_crashes=job.max_crashes,
-                run_at=job.run_at,
-                cancel_requested=job.cancel_requested,
-            )
-            ended = self._end(job, ending, now)
-            self._put(replace(ended, epoch=job.epoch + 1, crashes=job.crashes + 1))
-            rescued.append(ended)
+        with self._watched(now) as touched:
+            for _, job in due:
+                ending = rescue_of(
+                    attempt=job.attempt,
+                    max_attempts=job.max_attempts,
+                    crashes=job.crashes,
+                    max_crashes=job.max_crashes,
+                    run_at=job.run_at,
+                    cancel_requested=job.cancel_requested,
+                )
+                ended = self._end(job, ending, now)
+                self._put(replace(ended, epoch=job.epoch + 1, crashes=job.crashes + 1))
+                touched.update(self._give_back(job, None, now))
+                rescued.append(ended)
         return rescued
 
     def _forget_workers(self, limit: int, silent_since: int) -> tuple[str, ...]:
@@ -235,7 +237,8 @@ class MemoryStore(MemoryAdmin):
     def _next_due_at(self) -> int | None:
         due = [job.run_at for job in self._jobs(*WAITING_STATES)]
         ends = [job.lease_until for job in self._jobs(JobState.RUNNING) if job.lease_until is not None]
-        return min(due + ends, default=None)
+        openings = [gate.opens_at for gate in self._gates.values() if gate.opens_at is not None]
+        return min(due + ends + openings, default=None)
 
     def wakeups(
         self, interest: frozenset[Wakeup] = frozenset(Wakeup)

@@ -13,10 +13,10 @@ from tidewheel._model.queue import QueueSettings, QueueStats
 from tidewheel._model.state import JobState
 from tidewheel._model.transition import alterable
 from tidewheel._model.worker import Wakeup, WorkerRow
-from tidewheel._store.memory_rows import MemoryRows
+from tidewheel._store.memory_gates import MemoryGates
 
 
-class MemoryAdmin(MemoryRows):
+class MemoryAdmin(MemoryGates):
     """`AdminStore` over the rows."""
 
     async def get(self, ids: Sequence[str]) -> builtins.list[Job | None]:
@@ -74,6 +74,8 @@ class MemoryAdmin(MemoryRows):
         refused = Altered(job_id, job.state, job.state), False
         if job.state not in alterable(action):
             return refused
+        if job.state is JobState.AVAILABLE and action in (Action.CANCEL, Action.DELETE):
+            self._look_soon(job.parked_by, now)
         if action is Action.DELETE:
             self._remove(job)
             return Altered(job_id, job.state, None), True
@@ -82,7 +84,7 @@ class MemoryAdmin(MemoryRows):
             self._news.add(Wakeup.CONTROL)
             return Altered(job_id, job.state, job.state, cancel_requested=True), not job.cancel_requested
         if action is Action.CANCEL:
-            after = replace(job, state=JobState.CANCELLED, finished_at=now)
+            after = replace(job, state=JobState.CANCELLED, finished_at=now, parked_by=None)
         elif action is Action.RUN_NOW:
             after = replace(job, state=JobState.AVAILABLE, run_at=now)
         elif job.unique_key in self._holders:

@@ -99,6 +99,7 @@ class MemoryRows:
             keep_completed=new.keep_completed,
             keep_failed=new.keep_failed,
             on_dead=new.on_dead,
+            flow=new.flow,
         )
         self._put(job)
 
@@ -107,6 +108,13 @@ class MemoryRows:
         del self._rows[job.id]
         if self._holders.get(job.unique_key or "") == job.id:
             del self._holders[job.unique_key or ""]
+
+    def _turn(self, job: Job) -> tuple[int, bool, int, int]:
+        """Its place in line: smaller is sooner."""
+        place = self._rows[job.id].place
+        if job.lifo:
+            return (job.priority, False, -job.run_at, -place)
+        return (job.priority, True, job.run_at, place)
 
     def _paused(self, queue: str) -> bool:
         return queue in self._queues and self._queues[queue].paused

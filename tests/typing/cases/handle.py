@@ -27,6 +27,9 @@ async def answers() -> None:
     reveal_type(await job.state())  # R: JobState
     reveal_type(await job.logs())  # R: tuple[LogLine, ...]
     reveal_type(await job.history())  # R: History
+    reveal_type(await job.why())  # R: Why
+    reveal_type((await job.why()).holders)  # R: tuple[str, ...]
+    reveal_type(await app.jobs.why(job.id))  # R: Why | None
     await job.result(timout="1m")  # E: call-arg / reportCallIssue
 
 

@@ -15,10 +15,10 @@ States = Callable[[], dict[str, str]]
 
 def test_counts(jobs: Command) -> None:
     lines = jobs("queues", "list").out.splitlines()
-    assert lines[0].split()[:4] == ["QUEUE", "SCHEDULED", "AVAILABLE", "RUNNING"]
-    assert [line.split()[:8] for line in lines[1:]] == [
-        ["default", "-", "-", "-", "-", "-", "-", "1"],
-        ["email", "1", "1", "-", "-", "1", "-", "1"],
+    assert lines[0].split()[:4] == ["QUEUE", "SCHEDULED", "AVAILABLE", "PARKED"]
+    assert [line.split()[:9] for line in lines[1:]] == [
+        ["default", "-", "-", "-", "-", "-", "-", "-", "1"],
+        ["email", "1", "1", "-", "-", "-", "1", "-", "1"],
     ]
     row = jobs("queues", "list", "--json").json["queues"][1]
     assert (row["name"], row["paused"], row["counts"]["available"]) == ("email", False, 1)

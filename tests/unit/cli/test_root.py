@@ -15,7 +15,7 @@ import click
 import pytest
 
 from tidewheel import ConfigError, EncodeError, JobFailed, JobNotFound, StoreError, StoreUnavailable
-from tidewheel._cli import deadletters, errors, jobs, queues, root
+from tidewheel._cli import deadletters, errors, jobs, limits, queues, root
 
 Command = Callable[..., Any]
 
@@ -26,7 +26,12 @@ def commands(
     table: Mapping[str, tuple[str, str]] = root.COMMANDS, prefix: str = ""
 ) -> Iterator[tuple[str, str, click.Command]]:
     """Name, summary and command, groups opened up."""
-    groups = {"jobs": jobs.COMMANDS, "queues": queues.COMMANDS, "deadletters": deadletters.COMMANDS}
+    groups = {
+        "jobs": jobs.COMMANDS,
+        "queues": queues.COMMANDS,
+        "limits": limits.COMMANDS,
+        "deadletters": deadletters.COMMANDS,
+    }
     for name, (target, summary) in table.items():
         module, _, attribute = target.partition(":")
         found = getattr(importlib.import_module(f"tidewheel._cli.{module}"), attribute)
@@ -205,7 +210,7 @@ def test_bench_and_demo_hand_over_their_options(command: Command, monkeypatch: p
 
     monkeypatch.setattr(bench, "main", main)
     monkeypatch.setattr(demo, "main", main)
-    assert command("bench", "--store", "memory://", "--jobs", "1000", "--json").code == 3
+    assert command("bench", "--store", "memory://", "--jobs", "1000", "--limits", "--json").code == 3
     assert command("demo", "--plain").code == 3
-    assert calls[0] == (("memory://", 1000, 3, 500), {"as_json": True})
+    assert calls[0] == (("memory://", 1000, 3, 500), {"limits": True, "as_json": True})
     assert calls[1][1]["plain"] is True

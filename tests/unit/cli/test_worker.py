@@ -51,6 +51,26 @@ def test_a_worker_runs_what_there_is(jobs: Command, states: States) -> None:
     assert set(states().values()) == {"completed", "discarded"}
 
 
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--queue", "email=5", "--queue", "default"], "email=5, default=1"),
+        (["--queue", "email", "--queue", "default", "--order", "strict"], "email, then default"),
+        (["--queue", "email", "--queue", "default", "--order", "weighted"], "email, default"),
+    ],
+)
+def test_a_worker_with_weights_or_in_strict_order(jobs: Command, words: list[str], shown: str) -> None:
+    got = jobs("worker", "shop:app", "--drain", "--no-uvloop", "--max-jobs", "1", *words)
+    assert got.code == RECYCLE
+    assert shown in got.err
+
+
+def test_queues_as_they_are_written() -> None:
+    assert worker.queues_of(["a", "b", "a"]) == ("a", "b")
+    assert worker.queues_of(["a=5", "b"]) == {"a": 5, "b": 1}
+    assert worker.queues_of(["a=b=2"]) == {"a=b": 2}
+
+
 def test_a_worker_as_json(jobs: Command) -> None:
     logging.getLogger().handlers.clear()
     got = jobs("worker", "--drain", "--queue", "default", "--json", "--log-format", "json")
@@ -70,6 +90,12 @@ def test_a_worker_that_is_recycled(jobs: Command) -> None:
         (["--concurrency", "0"], "--concurrency"),
         (["--log-level", "verbose"], "Choose from debug, info"),
         (["--queue", ""], "queue name"),
+        (["--queue", "email=lots"], "'lots' is no weight"),
+        (["--queue", "email=0"], "'email' has the weight 0"),
+        (["--queue", "email=2", "--queue", "email=3"], "two weights"),
+        (["--queue", "email=2", "--order", "strict"], "queues=['email']"),
+        (["--order", "strict"], "the first one first"),
+        (["--order", "weigthed"], "Did you mean 'weighted'?"),
     ],
 )
 def test_options_that_cannot_work(shop: Command, words: list[str], says: str) -> None:
@@ -115,7 +141,9 @@ def test_the_children_get_the_options_of_their_parent(shop: Command, monkeypatch
         "-q",
         "a",
         "-q",
-        "b",
+        "b=3",
+        "--order",
+        "weighted",
         "-c",
         5,
         "--drain",
@@ -130,11 +158,11 @@ def test_the_children_get_the_options_of_their_parent(shop: Command, monkeypatch
     words = made[0]
     assert words[-4:] == ["--processes", "1", "--", "shop:app"]
     assert words[:-4] == [
-        "--queue", "a", "--queue", "b", "--concurrency", "5", "--grace", "5s", "--wait", "0s", "--drain",
+        "--queue", "a", "--queue", "b=3", "--order", "weighted", "--concurrency", "5", "--grace", "5s", "--wait", "0s", "--drain",
         "--log-level", "info", "--log-format", "text", "--no-uvloop",
     ]  # fmt: skip
     with worker.worker.make_context("worker", list(words)) as context:
-        assert context.params["queues"] == ("a", "b")
+        assert context.params["queues"] == ("a", "b=3")
 
 
 def test_dev_without_reload_runs_the_worker(

@@ -16,9 +16,9 @@ from tidewheel._model.state import JobState
 from tidewheel._model.transition import alterable, alters
 from tidewheel._model.worker import Wakeup, WorkerInfo, WorkerRow
 from tidewheel._store.postgres import rows
+from tidewheel._store.postgres.call import Call
 from tidewheel._store.postgres.sql import CLOCK, with_schema, words
 from tidewheel._store.postgres.upkeep import delete
-from tidewheel._store.postgres.work import Call
 
 _info: Final = msgspec.json.Decoder(WorkerInfo)
 _TEXT: Final = (
@@ -131,16 +131,19 @@ class _Row(msgspec.Struct):
     state: JobState | None
     unique_key: str | None
     cancel_requested: bool
+    parked_by: str | None
 
 
 class _Order:
     """An `alter` of locked rows: decided one after the other, written at once."""
 
-    def __init__(self, call: Call, action: Action, now: int, held: set[str]) -> None:
+    def __init__(self, call: Call, action: Action, now: int, held: set[str], wake: set[str]) -> None:
         self._call = call
         self._action = action
         self._now = now
         self._held = held
+        self._wake = wake
+        """Gates that had let jobs into the line which are gone now."""
         self._seqs: dict[str, list[int]] = {}
 
     def decide(self, row: _Row) -> tuple[Altered, bool]:
@@ -149,6 +152,8 @@ class _Order:
         unchanged = Altered(row.id, before, before), False
         if before is None or before not in alterable(self._action):
             return unchanged
+        if before is JobState.AVAILABLE and row.parked_by is not None:
+            self._wake.add(row.parked_by)
         if self._action is Action.DELETE:
             row.state = None
             return self._changes(row, "delete", Altered(row.id, before, None))
@@ -186,17 +191,24 @@ async def alter(
     call: Call, ids: Sequence[str] | JobFilter, action: Action, limit: int, now: int | None
 ) -> list[Altered]:
     """See `AdminStore.alter`."""
+    wake = set[str]()
     async with call.connection.transaction():
         if isinstance(ids, JobFilter):
-            return await _alter_where(call, ids, action, limit, now)
-        locked, order = await _locked(call, action, "id = ANY ($1::text[])", [storable(ids), now])
-        found = {row.id: row for row in locked}
-        answers = [order.decide(found[id])[0] if id in found else Altered(id, None, None) for id in ids]
-        await order.write()
-        return answers
+            answers = await _alter_where(call, ids, action, limit=limit, now=now, wake=wake)
+        else:
+            locked, order = await _locked(call, action, "id = ANY ($1::text[])", [storable(ids), now], wake)
+            found = {row.id: row for row in locked}
+            answers = [order.decide(found[id])[0] if id in found else Altered(id, None, None) for id in ids]
+            await order.write()
+        # Last, and all at once: nobody waits for a job while he holds a gate.
+        if wake and await call.connection.fetchval(call.sql("gates_wake"), now, sorted(wake)):
+            call.hints.add(Wakeup.DUE)
+    return answers
 
 
-async def _alter_where(call: Call, where: JobFilter, action: Action, limit: int, now: int | None) -> list[Altered]:
+async def _alter_where(
+    call: Call, where: JobFilter, action: Action, *, limit: int, now: int | None, wake: set[str]
+) -> list[Altered]:
     parameters: list[Any] = [0, 0]
     condition = (
         f"{_condition(where, parameters)} AND state IN ({words(sorted(alterable(action)))}) AND NOT cancel_requested"
@@ -213,20 +225,22 @@ async def _alter_where(call: Call, where: JobFilter, action: Action, limit: int,
         parameters[0] = found[-1]
         # Asked again under the lock: a row may have changed since the look.
         which = f"seq = ANY ($1::bigint[]) AND {condition}"
-        locked, order = await _locked(call, action, which, [found, now, *parameters[2:]])
+        locked, order = await _locked(call, action, which, [found, now, *parameters[2:]], wake)
         decided = [order.decide(row) for row in sorted(locked, key=lambda row: row.seq)]
         answers += [answer for answer, changed in decided if changed]
         await order.write()
     return answers
 
 
-async def _locked(call: Call, action: Action, which: str, parameters: Sequence[Any]) -> tuple[list[_Row], _Order]:
+async def _locked(
+    call: Call, action: Action, which: str, parameters: Sequence[Any], wake: set[str]
+) -> tuple[list[_Row], _Order]:
     """Lock rows in the order of their ids; gives them, and the order that can be given to them. The second
     parameter is now, or None.
     """
     found = await call.connection.fetch(
         with_schema(
-            f"SELECT id, seq, state, unique_key, cancel_requested, coalesce($2::bigint, {CLOCK}) "
+            f"SELECT id, seq, state, unique_key, cancel_requested, parked_by, coalesce($2::bigint, {CLOCK}) "
             f"FROM {{schema}}.jobs WHERE {which} ORDER BY id FOR UPDATE",
             call.schema,
         ),
@@ -234,8 +248,9 @@ async def _locked(call: Call, action: Action, which: str, parameters: Sequence[A
     )
     keys = {row[3] for row in found if row[3] is not None} if action is Action.RETRY else None
     held = {row[0] for row in await call.connection.fetch(call.sql("alter_holders"), list(keys))} if keys else set()
-    moment = found[0][5] if found else 0
-    return [_Row(row[0], row[1], JobState(row[2]), row[3], row[4]) for row in found], _Order(call, action, moment, held)
+    moment = found[0][6] if found else 0
+    locked = [_Row(row[0], row[1], JobState(row[2]), *row[3:6]) for row in found]
+    return locked, _Order(call, action, moment, held, wake)
 
 
 async def put_queues(call: Call, settings: Sequence[QueueSettings]) -> list[QueueSettings]:

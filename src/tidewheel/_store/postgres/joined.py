@@ -20,6 +20,7 @@ from tidewheel._store.caller import reach_postgres
 from tidewheel._store.caller.base import PostgresCaller
 from tidewheel._store.caller.errors import elsewhere, of_a_driver, translated
 from tidewheel._store.postgres import work
+from tidewheel._store.postgres.call import Call
 from tidewheel._store.postgres.options import PostgresOptions
 from tidewheel._store.postgres.sql import with_schema
 
@@ -53,7 +54,7 @@ class Joined:
             caller = await reach_postgres(connection, self._options.shown, _WHAT)
             async with caller.savepoint():
                 await self._check(caller)
-                call = work.Call(cast("Connection", caller), self._options.schema)
+                call = Call(cast("Connection", caller), self._options.schema)
                 answers = await work.enqueue(call, jobs, now)
                 await self._notify(caller, call.hints)
         self._remember(caller)

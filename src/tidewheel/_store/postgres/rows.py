@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 COLUMNS: Final = (
     "id, kind, queue, state, args, priority, run_at, lifo, attempt, max_attempts, epoch, crashes, max_crashes, "
     "enqueued_at, started_at, finished_at, lease_until, worker, cancel_requested, unique_key, tags, meta, options, "
-    "keep_completed, keep_failed, on_dead, progress, result, error_type, error_message, error_traceback, seq"
+    "keep_completed, keep_failed, on_dead, progress, result, flow, parked_by, error_type, error_message, "
+    "error_traceback, seq"
 )
 """What `job` reads, in its order; the place in the order of the enqueue comes last."""
 
@@ -42,6 +43,7 @@ NEW: Final = (
     ("keep_completed", "bigint"),
     ("keep_failed", "bigint"),
     ("on_dead", "text"),
+    ("flow", "text"),
 )
 """The columns of `enqueue.sql` and their types."""
 
@@ -53,7 +55,7 @@ def job(row: Record) -> Job:
     (
         id, kind, queue, state, args, priority, run_at, lifo, attempt, max_attempts, epoch, crashes, max_crashes,
         enqueued_at, started_at, finished_at, lease_until, worker, cancel_requested, unique_key, tags, meta, options,
-        keep_completed, keep_failed, on_dead, progress, result, *error, _,
+        keep_completed, keep_failed, on_dead, progress, result, flow, parked_by, *error, _,
     ) = row  # fmt: skip
     return Job(
         id=id, kind=kind, queue=queue, state=JobState(state), args=args, priority=priority, run_at=run_at, lifo=lifo,
@@ -61,7 +63,7 @@ def job(row: Record) -> Job:
         enqueued_at=enqueued_at, started_at=started_at, finished_at=finished_at, lease_until=lease_until,
         worker=worker, cancel_requested=cancel_requested, unique_key=unique_key, tags=tuple(tags or ()), meta=meta,
         options=options, keep_completed=keep_completed, keep_failed=keep_failed, on_dead=on_dead, progress=progress,
-        result=result, error=error_of(*error),
+        result=result, error=error_of(*error), flow=flow, parked_by=parked_by,
     )  # fmt: skip
 
 
@@ -70,7 +72,7 @@ def new_row(job: NewJob) -> tuple[Any, ...]:
     return (
         job.id, job.kind, job.queue, job.args, job.priority, job.delay, job.run_at, job.lifo, job.max_attempts,
         job.max_crashes, job.unique_key, _array(job.tags) if job.tags else None, job.meta, job.options,
-        job.keep_completed, job.keep_failed, job.on_dead,
+        job.keep_completed, job.keep_failed, job.on_dead, job.flow,
     )  # fmt: skip
 
 
@@ -81,8 +83,24 @@ def _array(tags: Sequence[str]) -> str:
 
 
 def claimed(row: Record) -> Claimed:
-    """A `Claimed` from what `claim.sql` gives."""
-    id, epoch, kind, queue, args, attempt, attempts, crashes, enqueued_at, claimed_at, tags, meta, options, lives = row
+    """A `Claimed` from what `claim.sql` or `gates_take.sql` gives."""
+    (
+        id,
+        epoch,
+        kind,
+        queue,
+        args,
+        attempt,
+        attempts,
+        crashes,
+        enqueued_at,
+        claimed_at,
+        tags,
+        meta,
+        options,
+        lives,
+        *_,
+    ) = row
     listed = None if tags is None else _encoder.encode(tags).decode()
     return Claimed(
         id, epoch, kind, queue, args, attempt, attempts, crashes, enqueued_at, claimed_at, listed, meta, options, lives

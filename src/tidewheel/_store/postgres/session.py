@@ -16,10 +16,10 @@ from tidewheel._env import Env
 from tidewheel._model.errors import StoreError
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.hints import Hints
+from tidewheel._store.postgres.call import Call
 from tidewheel._store.postgres.connect import AGAIN, BROKEN, ERRORS, make_pool, translated
 from tidewheel._store.postgres.listen import Ear, Teller
 from tidewheel._store.postgres.options import PostgresOptions
-from tidewheel._store.postgres.work import Call
 
 if TYPE_CHECKING:
     from tidewheel._store.postgres.connect import Pool
@@ -46,6 +46,7 @@ class Session:
         self._hints = hints
         self._pool = pool
         self._under_way = 0
+        self._limited = set[str]()
         self._idle = asyncio.Event()
         self._voice = options.channel(Wakeup.WORK), sender
         self._teller = Teller(lambda kinds: self._notify(kinds, sender)) if options.listen == "auto" else None
@@ -150,7 +151,7 @@ class Session:
         while True:
             try:
                 async with self._pool.acquire() as connection:
-                    call = Call(connection, self._options.schema, voice)
+                    call = Call(connection, self._options.schema, voice, self._limited)
                     try:
                         return await work(call), call
                     except BROKEN:

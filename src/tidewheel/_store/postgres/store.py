@@ -12,6 +12,7 @@ from typing import TypeVar
 from tidewheel._env import Env
 from tidewheel._model.errors import StoreError
 from tidewheel._model.job import Claimed, History, Job, NewJob
+from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow
 from tidewheel._model.outcome import Settlement
 from tidewheel._model.query import Accepted, Action, Altered, Enqueued, JobFilter, Page, StoreInfo, SweepReport
 from tidewheel._model.queue import QueueSettings, QueueStats
@@ -19,13 +20,14 @@ from tidewheel._model.retention import RetentionRule
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
 from tidewheel._store.base import check_batch
 from tidewheel._store.hints import Hints
-from tidewheel._store.postgres import admin, schema, upkeep, work
+from tidewheel._store.postgres import admin, limits, schema, upkeep, work
+from tidewheel._store.postgres.call import Call
 from tidewheel._store.postgres.connect import ERRORS, check_server, connect, translated
 from tidewheel._store.postgres.joined import Joined
+from tidewheel._store.postgres.limits import check_limit, list_gates
 from tidewheel._store.postgres.options import PostgresOptions
 from tidewheel._store.postgres.session import Session
 from tidewheel._store.postgres.sql import CLOCK
-from tidewheel._store.postgres.work import Call
 
 T = TypeVar("T")
 
@@ -259,6 +261,33 @@ class PostgresStore:
     async def workers(self) -> builtins.list[WorkerRow]:
         """See `AdminStore.workers`."""
         return await self._run(admin.workers)
+
+    # -- limits
+
+    async def put_limits(
+        self, rows: Sequence[LimitRow], *, declared: bool, now: int | None = None
+    ) -> builtins.list[LimitRow]:
+        """See `LimitStore.put_limits`."""
+        check_batch(len(rows))
+        if not rows:
+            return []
+        return await self._run(lambda call: limits.put_limits(call, rows, declared=declared, now=now), tell=True)
+
+    async def limits(self) -> builtins.list[LimitRow]:
+        """See `LimitStore.limits`."""
+        return await self._run(limits.limits)
+
+    async def gates(
+        self, *, limits: Sequence[str] = (), keys: Sequence[str] = (), limit: int = 100, now: int | None = None
+    ) -> builtins.list[GateRow]:
+        """See `LimitStore.gates`."""
+        check_limit(limit)
+        return await self._run(lambda call: list_gates(call, limits, keys, limit, now))
+
+    async def hit(self, hits: Sequence[Hit], *, now: int | None = None) -> builtins.list[Allowance]:
+        """See `LimitStore.hit`."""
+        check_batch(len(hits))
+        return await self._run(lambda call: limits.hit(call, hits, now)) if hits else []
 
     # -- inside
 

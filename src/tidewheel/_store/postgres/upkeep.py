@@ -14,7 +14,10 @@ from tidewheel._model.retention import RetentionRule, rule_for
 from tidewheel._model.state import JobState
 from tidewheel._model.transition import rescue_of
 from tidewheel._model.worker import Wakeup
-from tidewheel._store.postgres.work import Call, End, write_ends
+from tidewheel._store.postgres.call import Call
+from tidewheel._store.postgres.gates import Held, calm, free, open_due
+from tidewheel._store.postgres.tidy import forget, recount
+from tidewheel._store.postgres.work import End, write_ends
 
 
 async def sweep(
@@ -29,37 +32,46 @@ async def sweep(
     """See `UpkeepStore.sweep`."""
     row = await call.connection.fetchrow(call.sql("sweep_look"), now, gone_after)
     assert row is not None  # noqa: S101 -- it has no condition
-    moment, due, over, silent, kept, following = row
-    if not (due or over or silent or kept or retention):
+    moment, due, over, silent, kept, shut, following = row
+    if not (due or over or silent or kept or shut or retention):
         return SweepReport(now=moment, next_due_at=following)
+    # A transaction of its own, as the rescue locks gates, too: nobody takes some while he holds others.
+    opened, looked = await open_due(call, limit, moment) if shut else (0, 0)
     async with call.connection.transaction():
         # Each part looks anew: what a rescue ends may be pruned at once.
+        if over:
+            await calm(call, moment)
         promoted = await call.connection.fetchval(call.sql("sweep_promote"), moment, limit) if due else 0
         if promoted:
             call.hints.add(Wakeup.WORK)
-        ended = await _rescue(call, limit, new_id, moment) if over else []
+        ended, freed = await _rescue(call, limit, new_id, moment) if over else ([], 0)
         states = [end.ending.state for end in ended]
         found = await call.connection.fetch(call.sql("sweep_workers"), moment - gone_after, limit) if silent else []
         pruned = await _prune(call, retention, limit, moment)
-        row = await call.connection.fetchrow(call.sql("sweep_look"), moment, gone_after)
-        assert row is not None  # noqa: S101 -- as above
-        return SweepReport(
-            promoted=promoted,
-            rescued=states.count(JobState.AVAILABLE),
-            discarded=tuple(end.id for end in ended if end.ending.state is JobState.DISCARDED),
-            cancelled=states.count(JobState.CANCELLED),
-            workers_gone=tuple(id for _, id in sorted((seen_at, id) for seen_at, id in found)),
-            pruned=pruned,
-            now=moment,
-            more=max(promoted, len(ended), len(found), pruned) >= limit,
-            next_due_at=row[-1],
-        )
+    if retention:
+        freed += await recount(call, moment)
+        await forget(call, moment)
+    row = await call.connection.fetchrow(call.sql("sweep_look"), moment, gone_after)
+    assert row is not None  # noqa: S101 -- as above
+    return SweepReport(
+        promoted=promoted,
+        rescued=states.count(JobState.AVAILABLE),
+        discarded=tuple(end.id for end in ended if end.ending.state is JobState.DISCARDED),
+        cancelled=states.count(JobState.CANCELLED),
+        workers_gone=tuple(id for _, id in sorted((seen_at, id) for seen_at, id in found)),
+        pruned=pruned,
+        opened=opened + freed,
+        now=moment,
+        more=max(promoted, len(ended), len(found), pruned, looked) >= limit,
+        next_due_at=row[-1],
+    )
 
 
-async def _rescue(call: Call, limit: int, new_id: Callable[[], str], now: int) -> list[End]:
-    ends = []
+async def _rescue(call: Call, limit: int, new_id: Callable[[], str], now: int) -> tuple[list[End], int]:
+    """Gives the ends, and how many jobs came into the line by what is free again."""
+    ends, held = [], []
     for row in await call.connection.fetch(call.sql("sweep_expired"), now, limit):
-        seq, id, _, attempt, max_attempts, crashes, max_crashes, queue, run_at, cancel, keep_failed, on_dead = row
+        seq, id, _, attempt, max_attempts, crashes, max_crashes, queue, run_at, cancel, keep_failed, on_dead, flow = row
         ending = rescue_of(
             attempt=attempt,
             max_attempts=max_attempts,
@@ -69,8 +81,9 @@ async def _rescue(call: Call, limit: int, new_id: Callable[[], str], now: int) -
             cancel_requested=cancel,
         )
         ends.append(End(ending, id, seq, queue, keep_failed, on_dead))
+        held.append(Held(flow))
     await write_ends(call, ends, rescue=True, new_id=new_id, now=now)
-    return ends
+    return ends, await free(call, held, now)
 
 
 class _Group(msgspec.Struct, frozen=True, gc=False):

@@ -8,45 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import starmap
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+import asyncpg
 import msgspec
 
 from tidewheel._model.job import Claimed, LogLine, NewJob
-from tidewheel._model.outcome import Complete, Settlement
+from tidewheel._model.outcome import Complete, Outcome, RetryLater, Settlement
 from tidewheel._model.query import Accepted, Enqueued
 from tidewheel._model.state import JobState
 from tidewheel._model.transition import Ending, ending_of, on_dead_job, wakeup_for
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo
 from tidewheel._store.base import LOG_LINES
+from tidewheel._store.postgres.call import Call
+from tidewheel._store.postgres.gates import Held, free, look_again
+from tidewheel._store.postgres.rounds import Rounds
 from tidewheel._store.postgres.rows import NEW, claimed, columns, error_row, line_row, new_row
-from tidewheel._store.postgres.sql import rows_statement, statement
-
-if TYPE_CHECKING:
-    from tidewheel._store.postgres.connect import Connection
+from tidewheel._store.postgres.sql import rows_statement
 
 _ENDED: Final = 13
 _encoder: Final = msgspec.json.Encoder()
-
-
-class Call:
-    """What an operation gets: a connection, the schema, and a place for hints that go out after the commit.
-
-    With a `voice` (channel and word) that there is work may be said by the statement itself; `said` tells that it was.
-    """
-
-    __slots__ = ("connection", "hints", "said", "schema", "voice")
-
-    def __init__(self, connection: Connection, schema: str, voice: tuple[str, str] | None = None) -> None:
-        self.connection = connection
-        self.schema = schema
-        self.voice = voice
-        self.hints: set[Wakeup] = set()
-        self.said = False
-
-    def sql(self, name: str) -> str:
-        """A statement."""
-        return statement(name, self.schema)
 
 
 async def enqueue(call: Call, jobs: Sequence[NewJob], now: int | None) -> list[Enqueued]:
@@ -124,8 +105,15 @@ async def claim(
 ) -> list[Claimed]:
     """See `WorkStore.claim`."""
     queues, slots = [want.queue for want in wants], [max(0, want.slots) for want in wants]
-    found = await call.connection.fetch(call.sql("claim"), now, queues, slots, kinds, worker, lease, last_life)
-    return [claimed(row) for row in found]
+    if call.limited.isdisjoint(queues):
+        found = await call.connection.fetch(call.sql("claim"), now, queues, slots, kinds, worker, lease, last_life)
+        if not (found and found[0][0] is None):
+            return [claimed(row) for row in found]
+    rounds = Rounds(call, wants, kinds=kinds, worker=worker, lease=lease, last_life=last_life, now=now)
+    taken = await rounds.run()
+    if rounds.limited is not None:
+        (call.limited.update if rounds.limited else call.limited.difference_update)(queues)
+    return taken
 
 
 async def beat(
@@ -166,21 +154,35 @@ async def settle(
     for one in settlements:
         first.setdefault(one.lease, one)  # the others are its repeats
     done = [(one, one.outcome.result) for one in first.values() if isinstance(one.outcome, Complete)]
-    if len(done) == len(first) and not any(one.logs for one, _ in done):
-        accepted = await _complete(call, done, now)
-    else:
-        async with call.connection.transaction():
-            accepted = await _settle_all(call, first, done, new_id, now)
+    plain = len(done) == len(first) and not any(one.logs for one, _ in done)
+    try:
+        accepted = await _complete(call, done, now) if plain else await _settle_all(call, first, done, new_id, now)
+    except asyncpg.DataError:  # one of them has limits that cannot be read
+        if not plain:
+            raise
+        accepted = await _settle_all(call, first, done, new_id, now)
     return [Accepted.ACCEPTED if accepted is None or one.lease in accepted else Accepted.STALE for one in settlements]
 
 
 async def _complete(call: Call, done: Sequence[tuple[Settlement, str]], now: int | None) -> set[tuple[str, int]] | None:
     """Complete jobs; gives the leases that were, None when it is all of them."""
+    leases = sorted(one.lease for one, _ in done)
+    count, waiting, moment = await _completed(call, done, now, free=True)
+    if waiting:
+        await look_again(call, waiting, moment)
+    return None if count == len(leases) else await _known(call, leases)
+
+
+async def _completed(
+    call: Call, done: Sequence[tuple[Settlement, str]], now: int | None, *, free: bool
+) -> tuple[int, list[str] | None, int]:
     rows = sorted((*one.lease, result, one.progress) for one, result in done)
-    count = await call.connection.fetchval(call.sql("settle_complete"), now, *columns(rows, 4))
+    row = await call.connection.fetchrow(call.sql("settle_complete"), now, *columns(rows, 4), free)
+    assert row is not None  # noqa: S101 -- it counts
+    count, waiting, moment = row
     if count:
         call.hints.add(Wakeup.SETTLED)
-    return None if count == len(rows) else await _known(call, [row[:2] for row in rows])
+    return count, waiting, moment
 
 
 async def _known(call: Call, leases: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
@@ -195,24 +197,43 @@ async def _settle_all(
     new_id: Callable[[], str],
     now: int | None,
 ) -> set[tuple[str, int]]:
+    async with call.connection.transaction():
+        return await _settled(call, first, done, new_id, now)
+
+
+async def _settled(
+    call: Call,
+    first: dict[tuple[str, int], Settlement],
+    done: Sequence[tuple[Settlement, str]],
+    new_id: Callable[[], str],
+    now: int | None,
+) -> set[tuple[str, int]]:
     held = {
         (row[0], row[1]): row
         for row in await call.connection.fetch(call.sql("settle_rows"), now, *columns(sorted(first), 2))
     }
     await add_logs(call, ((held[lease][2], one.logs) for lease, one in first.items() if lease in held))
     moment = next(iter(held.values()))["now"] if held else 0
-    ends = []
+    ends, passed = [], []
     for lease, one in first.items():
+        if lease in held and (flow := held[lease]["flow"]) is not None:
+            passed.append(Held(flow, *_hold(one.outcome, moment)))
         if lease in held and not isinstance(one.outcome, Complete):
-            id, _, seq, queue, attempt, _, _, run_at, cancel, keep_failed, on_dead, _ = held[lease]
+            id, _, seq, queue, attempt, _, _, run_at, cancel, keep_failed, on_dead, *_ = held[lease]
             ending = ending_of(one.outcome, attempt=attempt, run_at=run_at, cancel_requested=cancel, now=moment)
             ends.append(End(ending, id, seq, queue, keep_failed, on_dead, one.progress))
     await write_ends(call, ends, rescue=False, new_id=new_id, now=moment)
     mine = [(one, result) for one, result in done if one.lease in held]
     if mine:
-        await _complete(call, mine, moment)
+        await _completed(call, mine, moment, free=False)
+    await free(call, passed, moment)
     gone = [lease for lease in first if lease not in held]
     return held.keys() | (await _known(call, gone) if gone else set())
+
+
+def _hold(outcome: Outcome, now: int) -> tuple[tuple[str, ...], int]:
+    """The limits that an outcome shuts, and until when."""
+    return (outcome.hold, now + outcome.after) if isinstance(outcome, RetryLater) else ((), 0)
 
 
 class End(msgspec.Struct, frozen=True, gc=False):

@@ -10,10 +10,11 @@ scripts name as KEYS[2] a key that is never made, `gate`: the server refuses the
 |-------------------------|--------|---------------|
 | `meta`                  | hash   | `schema` and `least` (see `SCHEMA`, `LEAST`), `seq` (last place in the order of the |
 |                         |        | enqueue), `clock` (highest time seen), `history` (the server's name for its data when it was |
-|                         |        | claimed from last) and `floor` (epochs are greater): see docs/adr/0010 |
+|                         |        | claimed from last) and `floor` (epochs are greater): see docs/adr/0010; |
+|                         |        | `recounted`: the gate at which the next recount of slots goes on |
 | `job:ID`                | hash   | `s` and `h`: the head, see below; `a` arguments; and where there are: `w` worker, `x` tags, |
 |                         |        | meta and options (msgpack), `p` progress, `r` result, `e` error (msgpack: type, message, |
-|                         |        | stack) |
+|                         |        | stack), `g` flow (JSON), `b` parked_by |
 | `attempts:ID`           | list   | msgpack: epoch, attempt, worker, started_at, ended_at, outcome, error |
 | `logs:ID`               | list   | msgpack: at, level, message; the newest 1000 |
 | `all`                   | zset   | ids of all jobs by seq |
@@ -33,6 +34,15 @@ scripts name as KEYS[2] a key that is never made, `gate`: the server refuses the
 | `unique`                | hash   | unique key: id of the live job that holds it |
 | `counts`                | hash   | `STATE:QUEUE`: number of jobs |
 | `queues`                | hash   | queue: 1 when paused, 0 when not; the stored settings |
+| `declared`, `operator`  | hash   | limit, or key of a gate: its rule by the code's word, by the operator's (JSON) |
+| `gates`                 | hash   | key of a gate: its limit and its state, as msgpack values one behind the other: limit, |
+|                         |        | used, shut_until, waiting, needs, opens_at, level ... |
+| `gatekeys`              | zset   | the keys of `gates`; all scores are 0 |
+| `opening`               | zset   | keys of gates by opens_at |
+| `waiting:LIMIT`         | set    | keys of its gates that have jobs waiting |
+| `parked:N:KEY:M:QUEUE:KIND` | zset | parked jobs of a queue and kind under a gate, as in `ready` (N, M: bytes of KEY, QUEUE) |
+| `pairs:KEY`             | set    | the `M:QUEUE:KIND` of the gate's sets above |
+| `scouts:N:KEY:M:QUEUE:KIND` | zset | ids of jobs that the gate let back into the line and nobody claimed yet; all scores are 0 |
 | `workers`, `seen`       | hash,  | worker id: JSON of `WorkerInfo`; worker ids by last beat |
 |                         | zset   | |
 | `gate`                  | -      | nothing, ever: see above |
@@ -71,6 +81,11 @@ TYPES: Final = {
     "unique": "hash",
     "counts": "hash",
     "queues": "hash",
+    "declared": "hash",
+    "operator": "hash",
+    "gates": "hash",
+    "gatekeys": "zset",
+    "opening": "zset",
     "workers": "hash",
     "seen": "zset",
 }

@@ -30,7 +30,7 @@ _ASTRAY: Final = (ReadOnlyError, MovedError, ClusterDownError, LateError, *LOST)
 """What may mean that another server has our keys now."""
 _GOODBYE: Final = 1.0
 """Seconds that closing the store waits for connections to be closed by the server, too."""
-_READS: Final = frozenset({"get", "history", "now", "queues", "scan", "workers"})
+_READS: Final = frozenset({"get", "history", "limits", "list_gates", "now", "queues", "scan", "workers"})
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 

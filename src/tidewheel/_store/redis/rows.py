@@ -54,6 +54,8 @@ class Whole(msgspec.Struct, array_like=True, gc=False):
     progress: msgspec.Raw
     result: msgspec.Raw
     error: msgspec.Raw
+    flow: msgspec.Raw
+    parked_by: msgspec.Raw
 
 
 _whole: Final = msgspec.msgpack.Decoder(Whole)
@@ -88,7 +90,7 @@ def new_row(job: NewJob) -> tuple[Any, ...]:
         run_at if run_at is None or abs(run_at) < _EXACT else str(run_at),
         job.lifo, job.max_attempts, job.max_crashes, job.unique_key,
         _json.encode(job.tags).decode() if job.tags else None, job.meta, job.options,
-        job.keep_completed, job.keep_failed, job.on_dead,
+        job.keep_completed, job.keep_failed, job.on_dead, job.flow,
     )  # fmt: skip
 
 
@@ -121,7 +123,7 @@ def job(row: bytes) -> tuple[int, Job]:
         unique_key=_str(head.unique_key), tags=_tag_list(_read(whole.tags)), meta=_read(whole.meta),
         options=_read(whole.options), keep_completed=_int(head.keep_completed), keep_failed=_int(head.keep_failed),
         on_dead=_str(head.on_dead), progress=_read(whole.progress), result=_read(whole.result),
-        error=_error_of(whole.error),
+        error=_error_of(whole.error), flow=_read(whole.flow), parked_by=_read(whole.parked_by),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import msgspec
 from tidewheel._env import Env
 from tidewheel._model.errors import StoreError
 from tidewheel._model.job import Claimed, History, Job, Lease, NewJob
+from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow
 from tidewheel._model.outcome import Discarded, Settlement
 from tidewheel._model.query import Accepted, Action, Altered, Enqueued, JobFilter, Page, StoreInfo, SweepReport
 from tidewheel._model.queue import QueueSettings, QueueStats
@@ -22,7 +23,7 @@ from tidewheel._model.state import JobState
 from tidewheel._model.transition import alterable
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
 from tidewheel._store.base import check_batch
-from tidewheel._store.redis import rows, work
+from tidewheel._store.redis import gates, rows, work
 from tidewheel._store.redis.keys import SCHEMA
 from tidewheel._store.redis.links import Links
 from tidewheel._store.redis.options import RedisOptions
@@ -302,6 +303,35 @@ class RedisStore:
             for info, seen in zip(found, found, strict=True)
         ]
         return sorted(listed, key=lambda row: (row.info.started_at, row.info.id))
+
+    # -- limits
+
+    async def put_limits(
+        self, rows: Sequence[LimitRow], *, declared: bool, now: int | None = None
+    ) -> builtins.list[LimitRow]:
+        """See `LimitStore.put_limits`."""
+        check_batch(len(rows))
+        answer = await self._links.run("put_limits", now, declared, gates.rows(rows, declared=declared))
+        return gates.stored([row.name for row in rows], answer)
+
+    async def limits(self) -> builtins.list[LimitRow]:
+        """See `LimitStore.limits`."""
+        return gates.listed(await self._links.run("limits"))
+
+    async def gates(
+        self, *, limits: Sequence[str] = (), keys: Sequence[str] = (), limit: int = 100, now: int | None = None
+    ) -> builtins.list[GateRow]:
+        """See `LimitStore.gates`."""
+        if not 1 <= limit <= 1000:
+            raise ValueError(f"limit={limit}: a call gives 1 to 1000 gates.")
+        check_batch(len(limits) + len(keys))
+        return [gates.gate(row) for row in await self._links.run("list_gates", now, limits, keys, limit)]
+
+    async def hit(self, hits: Sequence[Hit], *, now: int | None = None) -> builtins.list[Allowance]:
+        """See `LimitStore.hit`."""
+        check_batch(len(hits))
+        answer = await self._links.run("hit", now, [(hit.limit, hit.value, hit.cost) for hit in hits])
+        return gates.allowances(hits, answer)
 
     # -- inside
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from tidewheel._model.job import ErrorInfo
-from tidewheel._model.outcome import Complete, Discarded, Settlement
+from tidewheel._model.outcome import Complete, Discarded, RetryLater, Settlement
 from tidewheel._model.query import Altered, Enqueued, JobFilter, SweepReport
 from tidewheel._model.retention import RetentionRule
 from tidewheel._model.state import JobState
@@ -19,7 +19,9 @@ UNREADABLE: Final = ErrorInfo("tidewheel.Unreadable", "The row cannot be read: i
 _clashes: Final = msgspec.msgpack.Decoder(list[bool | tuple[str, JobState]])
 _settled: Final = msgspec.msgpack.Decoder(tuple[str, int])
 _altered: Final = msgspec.msgpack.Decoder(list[tuple[JobState | None, JobState | None, bool, bool]])
-_swept: Final = msgspec.msgpack.Decoder(tuple[bool, int, int, list[str], int, list[str], int, int, bool, int | bool])
+_swept: Final = msgspec.msgpack.Decoder(
+    tuple[bool, int, int, list[str], int, list[str], int, int, int, bool, int | bool]
+)
 _lacking: Final = msgspec.msgpack.Decoder(tuple[bool, list[str]])
 
 
@@ -36,12 +38,14 @@ def settlement(one: Settlement) -> tuple[Any, ...]:
     (job_id, epoch), outcome = one.lease, one.outcome
     logs = rows.said(one.logs) if one.logs else None
     if isinstance(outcome, Complete):
-        return job_id, epoch, "complete", None, outcome.result, None, None, one.progress, logs, None
+        return job_id, epoch, "complete", None, outcome.result, None, None, one.progress, logs, None, None
     # Asked for attempt 0 at the time 0, so what comes out are the differences.
     ending = ending_of(outcome, attempt=0, run_at=0, cancel_requested=False, now=0)
     told = dead_args(job_id) if isinstance(outcome, Discarded) else None
     why = None if ending.error is not None else rows.why(ending.record_error)
-    return job_id, epoch, ending.record, ending.run_at, None, rows.why(ending.error), why, one.progress, logs, told
+    hold = outcome.hold or None if isinstance(outcome, RetryLater) else None
+    err = rows.why(ending.error)
+    return job_id, epoch, ending.record, ending.run_at, None, err, why, one.progress, logs, told, hold
 
 
 def settled(answer: bytes) -> tuple[str, int]:
@@ -101,10 +105,10 @@ def lacking(answer: bytes) -> list[str] | None:
 
 def swept(answer: bytes) -> SweepReport:
     """The report of a sweep."""
-    _, promoted, rescued, discarded, cancelled, gone, pruned, now, more, next_due = _swept.decode(answer)
+    _, promoted, rescued, discarded, cancelled, gone, pruned, opened, now, more, next_due = _swept.decode(answer)
     return SweepReport(
         promoted=promoted, rescued=rescued, discarded=tuple(discarded), cancelled=cancelled, workers_gone=tuple(gone),
-        pruned=pruned, now=now, more=more, next_due_at=None if next_due is False else int(next_due),
+        pruned=pruned, opened=opened, now=now, more=more, next_due_at=None if next_due is False else int(next_due),
     )  # fmt: skip
 
 

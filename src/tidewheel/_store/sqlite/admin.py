@@ -19,7 +19,7 @@ from tidewheel._store.sqlite.sql import statement
 from tidewheel._store.sqlite.upkeep import delete
 from tidewheel._store.sqlite.writer import Transaction
 
-_ALTER_COLUMNS: Final = "id, seq, state, unique_key, keep_failed"
+_ALTER_COLUMNS: Final = "id, seq, state, unique_key, keep_failed, parked_by"
 _info: Final = msgspec.json.Decoder(WorkerInfo)
 
 
@@ -41,8 +41,12 @@ def list_jobs(connection: sqlite3.Connection, where: JobFilter, limit: int, curs
     condition, parameters = _condition(where)
     if cursor is not None:
         condition, parameters = f"{condition} AND seq < ?", [*parameters, int(cursor)]
-    # SQLite would rather go through all jobs, newest first, than look up and sort the few that run.
-    index = "INDEXED BY tidewheel_jobs_leased" if set(where.states) == {JobState.RUNNING} else ""
+    index = ""
+    # SQLite would rather go through all jobs, newest first, than look up and sort the few that run or are parked.
+    if set(where.states) == {JobState.RUNNING}:
+        index = "INDEXED BY tidewheel_jobs_leased"
+    elif set(where.states) == {JobState.PARKED}:
+        condition, index = f"{condition} AND parked_by IS NOT NULL", "INDEXED BY tidewheel_jobs_parked"
     found = connection.execute(
         f"SELECT {rows.COLUMNS}, seq FROM tidewheel_jobs {index} WHERE {condition} ORDER BY seq DESC LIMIT ?",
         (*parameters, limit + 1),
@@ -131,11 +135,13 @@ def _alter_matching(tx: Transaction, where: JobFilter, action: Action, limit: in
 
 
 def _alter_row(tx: Transaction, row: Sequence[Any], action: Action, now: int) -> Altered:
-    id, seq, word, unique_key, keep_failed = row
+    id, seq, word, unique_key, keep_failed, parked_by = row
     before, _ = rows.state_of(word)
     unchanged = Altered(id, before, before)
     if before not in alterable(action):
         return unchanged
+    if parked_by is not None and before is JobState.AVAILABLE:  # the gate that let it in has room for another
+        _wake(tx, parked_by, now)
     if action is Action.DELETE:
         delete(tx, [seq])
         return Altered(id, before, None)
@@ -159,6 +165,11 @@ def _alter_row(tx: Transaction, row: Sequence[Any], action: Action, now: int) ->
         tx.connection.execute("UPDATE tidewheel_jobs SET state = 'available', run_at = ? WHERE seq = ?", (now, seq))
         tx.hints.add(Wakeup.WORK)
     return Altered(id, before, after)
+
+
+def _wake(tx: Transaction, gate: str, now: int) -> None:
+    if tx.connection.execute(statement("gates_wake"), (now, gate)).rowcount:
+        tx.hints.add(Wakeup.DUE)
 
 
 def put_queues(tx: Transaction, settings: Sequence[QueueSettings]) -> list[QueueSettings]:

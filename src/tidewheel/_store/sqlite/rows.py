@@ -10,19 +10,21 @@ import msgspec
 
 from tidewheel._model.job import AttemptRecord, ErrorInfo, Job, NewJob
 from tidewheel._model.state import JobState
+from tidewheel._store.sqlite.sql import statement
 
 T = TypeVar("T")
 
 COLUMNS: Final = (
     "id, kind, queue, state, args, priority, run_at, lifo, attempt, max_attempts, epoch, crashes, max_crashes, "
     "enqueued_at, started_at, finished_at, lease_until, worker, cancel_requested, unique_key, tags, meta, options, "
-    "keep_completed, keep_failed, on_dead, progress, result, error"
+    "keep_completed, keep_failed, on_dead, progress, result, error, flow, parked_by"
 )
 """What `job` reads, in its order."""
 
 _encoder: Final = msgspec.json.Encoder()
 _error: Final = msgspec.json.Decoder(ErrorInfo)
 _tags: Final = msgspec.json.Decoder(tuple[str, ...])
+_keys: Final = msgspec.json.Decoder(list[str])
 _seqs: Final = msgspec.json.Decoder(list[int])
 
 
@@ -31,7 +33,7 @@ def job(row: Sequence[Any]) -> Job:
     (
         id, kind, queue, state, args, priority, run_at, lifo, attempt, max_attempts, epoch, crashes, max_crashes,
         enqueued_at, started_at, finished_at, lease_until, worker, cancel_requested, unique_key, tags, meta, options,
-        keep_completed, keep_failed, on_dead, progress, result, error,
+        keep_completed, keep_failed, on_dead, progress, result, error, flow, parked_by,
     ) = row  # fmt: skip
     known, unreadable = state_of(state)
     return Job(
@@ -41,6 +43,7 @@ def job(row: Sequence[Any]) -> Job:
         lease_until=lease_until, worker=worker, cancel_requested=bool(cancel_requested), unique_key=unique_key,
         tags=decoded(_tags, tags) or (), meta=meta, options=options, keep_completed=keep_completed,
         keep_failed=keep_failed, on_dead=on_dead, progress=progress, result=result, error=unreadable or error_of(error),
+        flow=flow, parked_by=parked_by,
     )  # fmt: skip
 
 
@@ -59,6 +62,7 @@ def new_row(job: NewJob, now: int) -> tuple[Any, ...]:
         job.id, job.kind, job.queue, "scheduled" if run_at > now else "available", job.args, job.priority, run_at,
         1 if job.lifo else 0, job.max_attempts, job.max_crashes, now, job.unique_key,
         text(job.tags) if job.tags else None, job.meta, job.options, job.keep_completed, job.keep_failed, job.on_dead,
+        job.flow,
     )  # fmt: skip
 
 
@@ -101,3 +105,26 @@ def text(value: Any) -> str:
 def seqs(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[int]:
     """Run a statement that gives one JSON list of integers."""
     return _seqs.decode(connection.execute(sql, parameters).fetchone()[0])
+
+
+def keys(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[str]:
+    """Run a statement that gives one JSON list of names."""
+    return _keys.decode(connection.execute(sql, parameters).fetchone()[0])
+
+
+def listed(
+    connection: sqlite3.Connection,
+    name: str,
+    decoder: msgspec.json.Decoder[list[T]],
+    asked: list[Any],
+    lost: list[Any] | None = None,
+) -> list[T]:
+    """What a statement gives for a JSON list, as one JSON list itself. What cannot be read is left out, and `lost`."""
+    try:
+        return decoder.decode(connection.execute(statement(name), (text(asked),)).fetchone()[0])
+    except msgspec.MsgspecError:
+        if len(asked) > 1:
+            return [row for one in asked for row in listed(connection, name, decoder, [one], lost)]
+        if lost is not None:
+            lost += asked
+        return []

@@ -13,6 +13,7 @@ from typing import Final
 
 from tidewheel._env import Env
 from tidewheel._model.job import Claimed, History, Job, NewJob
+from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow
 from tidewheel._model.outcome import Settlement
 from tidewheel._model.query import Accepted, Action, Altered, Enqueued, JobFilter, Page, StoreInfo, SweepReport
 from tidewheel._model.queue import QueueSettings, QueueStats
@@ -21,6 +22,7 @@ from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerI
 from tidewheel._store.base import check_batch
 from tidewheel._store.hints import Hints, Listener
 from tidewheel._store.sqlite import admin, joined, schema, upkeep, work
+from tidewheel._store.sqlite import limits as limits_of
 from tidewheel._store.sqlite.bells import Bell, Ringer, pipes_work
 from tidewheel._store.sqlite.connect import connect, hold, let_go, patiently, translated
 from tidewheel._store.sqlite.options import SqliteOptions
@@ -45,6 +47,7 @@ class SqliteStore:
         self._ringer = Ringer(folder) if pipes_work() else None
         self._writer = Writer(self.options, "tidewheel-sqlite-writer", self._ring)
         self._reader = Reader(self.options, "tidewheel-sqlite-reader")
+        self._habit = work.Habit()
         self._opened_by: int | None = None
 
     # -- lifecycle
@@ -153,7 +156,14 @@ class SqliteStore:
 
         def run(tx: Transaction) -> list[Claimed]:
             return work.claim(
-                tx, wants, kinds=kinds, worker=worker, lease=lease, last_life=last_life, now=self._now(now)
+                tx,
+                wants,
+                kinds=kinds,
+                worker=worker,
+                lease=lease,
+                last_life=last_life,
+                habit=self._habit,
+                now=self._now(now),
             )
 
         return await self._writer.call(run)
@@ -170,7 +180,9 @@ class SqliteStore:
         check_batch(len(settlements))
         if not settlements:
             return []
-        return await self._writer.call(lambda tx: work.settle(tx, settlements, self._env.ids, self._now(now)))
+        return await self._writer.call(
+            lambda tx: work.settle(tx, settlements, self._env.ids, self._habit, self._now(now))
+        )
 
     # -- upkeep
 
@@ -243,6 +255,31 @@ class SqliteStore:
     async def workers(self) -> builtins.list[WorkerRow]:
         """See `AdminStore.workers`."""
         return await self._reader.call(lambda tx: admin.workers(tx.connection))
+
+    # -- limits
+
+    async def put_limits(
+        self, rows: Sequence[LimitRow], *, declared: bool, now: int | None = None
+    ) -> builtins.list[LimitRow]:
+        """See `LimitStore.put_limits`."""
+        check_batch(len(rows))
+        return await self._writer.call(lambda tx: limits_of.put_limits(tx, rows, declared=declared, now=self._now(now)))
+
+    async def limits(self) -> builtins.list[LimitRow]:
+        """See `LimitStore.limits`."""
+        return await self._reader.call(lambda tx: limits_of.limits(tx.connection))
+
+    async def gates(
+        self, *, limits: Sequence[str] = (), keys: Sequence[str] = (), limit: int = 100, now: int | None = None
+    ) -> builtins.list[GateRow]:
+        """See `LimitStore.gates`."""
+        at = self._now(now)
+        return await self._reader.call(lambda tx: limits_of.gates(tx.connection, limits, keys, limit, at))
+
+    async def hit(self, hits: Sequence[Hit], *, now: int | None = None) -> builtins.list[Allowance]:
+        """See `LimitStore.hit`."""
+        check_batch(len(hits))
+        return await self._writer.call(lambda tx: limits_of.hit(tx, hits, self._now(now)))
 
     # -- inside
 

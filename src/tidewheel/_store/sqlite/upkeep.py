@@ -1,4 +1,4 @@
-"""The sweep as a function of a transaction: promote, rescue, forget workers, prune."""
+"""The sweep as a function of a transaction: open gates, promote, rescue, forget workers, prune."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from tidewheel._model.retention import RetentionRule, rule_for
 from tidewheel._model.state import JobState
 from tidewheel._model.transition import rescue_of
 from tidewheel._model.worker import Wakeup
-from tidewheel._store.sqlite.rows import seqs, text
+from tidewheel._store.sqlite.gates import Gates, readable
+from tidewheel._store.sqlite.recount import forget, recount
+from tidewheel._store.sqlite.rows import keys, seqs, text
 from tidewheel._store.sqlite.sql import statement
 from tidewheel._store.sqlite.work import finish, follow, record
 from tidewheel._store.sqlite.writer import Transaction
@@ -29,6 +31,10 @@ def sweep(
     now: int,
 ) -> SweepReport:
     """See `UpkeepStore.sweep`."""
+    gates = Gates(tx, now)
+    opening = keys(tx.connection, statement("gates_due"), (now, limit))
+    gates.touch(opening)
+    opened = gates.finish()
     promoted = tx.connection.execute(statement("sweep_promote"), (now, limit)).rowcount
     if promoted:
         tx.hints.add(Wakeup.WORK)
@@ -36,9 +42,15 @@ def sweep(
     # When nobody could write for long, nobody could extend a lease either: those who live get the time for a beat.
     patient = tx.stall.length > gone_after / 6_000_000 > tx.stall.ago
     if not patient:
-        rescued, discarded, cancelled = _rescue(tx, limit, new_id, now)
+        rescued, discarded, cancelled = _rescue(tx, gates, limit, new_id, now)
+        opened += gates.finish()
     gone = sorted(tx.connection.execute(statement("sweep_workers"), (now - gone_after, limit)).fetchall())
     pruned = _prune(tx, retention, limit, now)
+    idle = False
+    if retention:
+        recount(tx, gates)
+        opened += gates.finish()
+        idle = forget(tx, gates, now)
     due = tx.connection.execute(statement("sweep_next_due")).fetchone()[0]
     return SweepReport(
         promoted=promoted,
@@ -47,16 +59,20 @@ def sweep(
         cancelled=cancelled,
         workers_gone=tuple(id for _, id in gone),
         pruned=pruned,
+        opened=opened,
         now=now,
-        more=max(promoted, rescued + len(discarded) + cancelled, len(gone), pruned) >= limit,
+        more=max(len(opening), promoted, rescued + len(discarded) + cancelled, len(gone), pruned) >= limit or idle,
         next_due_at=max(due, now + _SOON) if patient and due is not None else due,
     )
 
 
-def _rescue(tx: Transaction, limit: int, new_id: Callable[[], str], now: int) -> tuple[int, list[str], int]:
+def _rescue(
+    tx: Transaction, gates: Gates, limit: int, new_id: Callable[[], str], now: int
+) -> tuple[int, list[str], int]:
     rescued, discarded, cancelled = 0, [], 0
     for row in tx.connection.execute(statement("sweep_expired"), (now, limit)).fetchall():
-        seq, id, epoch, attempt, max_attempts, crashes, max_crashes, queue, worker, started_at, cancel, keep, dead = row
+        seq, id, epoch, attempt, max_attempts, crashes, max_crashes, *found = row
+        queue, worker, started_at, cancel, keep, dead, value = found
         ending = rescue_of(
             attempt=attempt,
             max_attempts=max_attempts,
@@ -68,6 +84,8 @@ def _rescue(tx: Transaction, limit: int, new_id: Callable[[], str], now: int) ->
         tx.connection.execute(statement("sweep_rescue"), (ending.state, *finish(ending, keep, now), seq))
         record(tx, seq, ending, (epoch, attempt, worker, started_at), now)
         follow(tx, ending, job_id=id, queue=queue, on_dead=dead, new_id=new_id, now=now)
+        if flow := readable(value):
+            gates.give_back(flow)
         if ending.state is JobState.DISCARDED:
             discarded.append(id)
         elif ending.state is JobState.CANCELLED:

@@ -8,26 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from tidewheel._model.job import Claimed, ErrorInfo, LogLine, NewJob
-from tidewheel._model.outcome import Complete, Outcome, Settlement
+from tidewheel._model.outcome import Complete, Outcome, RetryLater, Settlement
 from tidewheel._model.query import Accepted, Enqueued
 from tidewheel._model.state import JobState
 from tidewheel._model.transition import Ending, ending_of, on_dead_job, wakeup_for
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo
 from tidewheel._store.base import LOG_LINES
-from tidewheel._store.sqlite.rows import STATE, new_row, seqs, text
+from tidewheel._store.sqlite.gates import PARKED_MOST, Gates, Picked, readable
+from tidewheel._store.sqlite.rows import STATE, listed, new_row, seqs, text
 from tidewheel._store.sqlite.sql import rows_statement, statement
 from tidewheel._store.sqlite.writer import Transaction
 
 _CHUNKS: Final = (1024, 128, 16, 4, 1)  # few different lengths, so that SQLite compiles few statements
 _HINT: Final = {"available": Wakeup.WORK, "scheduled": Wakeup.DUE}
+_LOOK_MOST: Final = 4096
 _claimed: Final = msgspec.json.Decoder(list[Claimed])
 _leases: Final = msgspec.json.Decoder(set[tuple[str, int]])
 _held: Final = msgspec.json.Decoder(list[tuple[str, int, int, int]])
+_seqs: Final = msgspec.json.Decoder(list[int])
+_picked: Final = msgspec.json.Decoder(list[Picked])
+_flows: Final = msgspec.json.Decoder(list[str])
 
 
 def enqueue(tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
@@ -69,6 +74,16 @@ def _holder(tx: Transaction, job: NewJob) -> Enqueued:
     return Enqueued(holder, inserted=False, state=JobState(state))
 
 
+class Habit:
+    """What most jobs were like that this process had in hand last: the next ones are looked at as such. It is quicker when
+    that is right, and as good when it is not.
+    """
+
+    def __init__(self) -> None:
+        self.claims_limited = False
+        self.settles_limited = False
+
+
 def claim(
     tx: Transaction,
     wants: Sequence[Want],
@@ -77,52 +92,128 @@ def claim(
     worker: str,
     lease: int,
     last_life: bool,
+    habit: Habit,
     now: int,
 ) -> list[Claimed]:
     """See `WorkStore.claim`."""
     known = text(kinds)
+    counter = _Counter(tx, habit, (now, now + lease, worker))
     claimed: list[Claimed] = []
     for want in wants:
         slots = want.slots
         if last_life and slots > 0:
-            suspect = _pick(tx, (want.queue, True, known, 1))
-            if suspect != "[]":
-                claimed += _lend(tx, suspect, worker, lease, now)
+            suspects = counter.serve((want.queue, True, known), 1)
+            claimed += suspects
+            if suspects:
                 slots, last_life = slots - 1, False
-        picked = _pick(tx, (want.queue, False, known, slots)) if slots > 0 else "[]"
-        if picked != "[]":
-            claimed += _lend(tx, picked, worker, lease, now)
+        claimed += counter.serve((want.queue, False, known), slots)
+    counter.gates.finish()
     return claimed
 
 
-def _pick(tx: Transaction, parameters: tuple[str, bool, str, int]) -> str:
-    picked: str = tx.connection.execute(statement("claim_pick"), parameters).fetchone()[0]
-    return picked
+class _Round(NamedTuple):
+    """What became of a piece of a line."""
+
+    seqs: str
+    """Those that started, as JSON."""
+    started: int
+    picked: int
 
 
-def _lend(tx: Transaction, picked: str, worker: str, lease: int, now: int) -> list[Claimed]:
-    tx.connection.execute(statement("claim_mark"), (now, now + lease, worker, picked))
-    try:
-        return _claimed.decode(tx.connection.execute(statement("claim_read"), (now, picked)).fetchone()[0])
-    except Exception:  # noqa: BLE001 -- whatever a damaged row makes of itself, its neighbours must run
-        return _claim_each(tx, picked, now)
+class _Counter:
+    """Hands out jobs, in one call."""
 
+    def __init__(self, tx: Transaction, habit: Habit, lease: tuple[int, int, str]) -> None:
+        self._tx = tx
+        self._habit = habit
+        self._lease = lease
+        self._now = lease[0]
+        self.gates = Gates(tx, self._now)
 
-def _claim_each(tx: Transaction, picked: str, now: int) -> list[Claimed]:
-    """One of these rows cannot be read: set it aside, hand out the others."""
-    claimed = []
-    for seq in msgspec.json.decode(picked, type=list[int]):
+    def serve(self, line: tuple[str, bool, str], slots: int) -> list[Claimed]:
+        """So many jobs of a line (queue, on their last life?, kinds), as far as their gates let them start."""
+        claimed: list[Claimed] = []
+        asked = slots
+        while slots > 0:
+            limited = self._habit.claims_limited or asked > slots
+            found = self._limited(line, asked, slots) if limited else self._plain(line, asked)
+            claimed += self._read(found.seqs) if found.started else []
+            slots -= found.started
+            if found.picked < asked:
+                break
+            if self.gates.parked >= PARKED_MOST:
+                self._tx.hints.add(Wakeup.WORK)
+                break
+            asked = slots if found.started else min(4 * asked, _LOOK_MOST)
+        return claimed
+
+    def _plain(self, line: tuple[str, bool, str], asked: int) -> _Round:
+        """A piece of a line of which most jobs have no limits. These start, whatever becomes of the others."""
+        picked, count = self._tx.connection.execute(statement("claim_pick"), (*line, asked)).fetchone()
+        marked = self._mark("claim_mark", picked) if count else 0
+        if marked == count:
+            return _Round(picked, count, count)
+        seqs, damaged = _seqs.decode(picked), list[int]()
+        rows = listed(self._tx.connection, "gates_picked", _picked, seqs, damaged)
+        self._habit.claims_limited = 2 * len(rows) >= count
+        left = set(damaged).union(row[0] for row in rows).difference(self._judge(rows, damaged, asked))
+        started = [seq for seq in seqs if seq not in left]
+        return _Round(text(started), len(started), count)
+
+    def _limited(self, line: tuple[str, bool, str], asked: int, slots: int) -> _Round:
+        """A piece of a line of which most jobs have limits."""
+        damaged = list[int]()
         try:
-            found = tx.connection.execute(statement("claim_read"), (now, f"[{seq}]")).fetchone()[0]
-            claimed += _claimed.decode(found)
-        except Exception as error:  # noqa: BLE001 -- as above
-            broken = ErrorInfo("tidewheel.Unreadable", f"The row cannot be read: {error}")
-            tx.connection.execute(
-                "UPDATE tidewheel_jobs SET state = 'discarded', finished_at = ?, lease_until = NULL, error = ? "
-                "WHERE seq = ?",
-                (now, text(broken), seq),
-            )
-    return claimed
+            rows = _picked.decode(self._tx.connection.execute(statement("gates_pick"), (*line, asked)).fetchone()[0])
+        except msgspec.MsgspecError:
+            picked = self._tx.connection.execute(statement("claim_pick"), (*line, asked)).fetchone()[0]
+            rows = listed(self._tx.connection, "gates_picked", _picked, _seqs.decode(picked), damaged)
+        if rows:
+            self._habit.claims_limited = 2 * sum(flow is not None for _, flow, _ in rows) >= len(rows)
+        started = self._judge(rows, damaged, slots)
+        return _Round(text(started), len(started), len(rows) + len(damaged))
+
+    def _mark(self, name: str, picked: str) -> int:
+        return self._tx.connection.execute(statement(name), (*self._lease, picked)).rowcount
+
+    def _judge(self, rows: Sequence[Picked], damaged: list[int], slots: int) -> list[int]:
+        """Put those of these jobs under a lease whose gates let them; gives them in their order."""
+        take, unreadable = self.gates.admit(rows, slots)
+        if take:
+            self._mark("gates_mark", text(take))
+        for seq in damaged + unreadable:
+            self._set_aside(seq, "its limits cannot be read")
+        return take
+
+    def _read(self, picked: str) -> list[Claimed]:
+        try:
+            found = self._tx.connection.execute(statement("claim_read"), (self._now, picked)).fetchone()[0]
+            return _claimed.decode(found)
+        except Exception:  # noqa: BLE001 -- whatever a damaged row makes of itself, its neighbours must run
+            return self._read_each(picked)
+
+    def _read_each(self, picked: str) -> list[Claimed]:
+        """One of these rows cannot be read: set it aside, hand out the others."""
+        claimed = []
+        for seq in _seqs.decode(picked):
+            try:
+                found = self._tx.connection.execute(statement("claim_read"), (self._now, f"[{seq}]")).fetchone()[0]
+                claimed += _claimed.decode(found)
+            except Exception as error:  # noqa: BLE001 -- as above
+                self.gates.undo(seq)
+                self._set_aside(seq, str(error))
+        return claimed
+
+    def _set_aside(self, seq: int, why: str) -> None:
+        broken = ErrorInfo("tidewheel.Unreadable", f"The row cannot be read: {why}")
+        by = self._tx.connection.execute("SELECT parked_by FROM tidewheel_jobs WHERE seq = ?", (seq,)).fetchone()[0]
+        if by is not None:
+            self.gates.touch([by])
+        self._tx.connection.execute(
+            "UPDATE tidewheel_jobs SET state = 'discarded', finished_at = ?, lease_until = NULL, parked_by = NULL, "
+            "error = ? WHERE seq = ?",
+            (self._now, text(broken), seq),
+        )
 
 
 def beat(tx: Transaction, info: WorkerInfo, beats: Sequence[LeaseBeat], lease: int, now: int) -> list[BeatAnswer]:
@@ -148,26 +239,43 @@ def beat(tx: Transaction, info: WorkerInfo, beats: Sequence[LeaseBeat], lease: i
     return answers
 
 
-def settle(tx: Transaction, settlements: Sequence[Settlement], new_id: Callable[[], str], now: int) -> list[Accepted]:
+def settle(
+    tx: Transaction, settlements: Sequence[Settlement], new_id: Callable[[], str], habit: Habit, now: int
+) -> list[Accepted]:
     """See `WorkStore.settle`."""
     by_lease: dict[tuple[str, int], Settlement] = {}
     for one in settlements:
         by_lease.setdefault(one.lease, one)  # the first counts, the others are its repeats
     first = by_lease.values()
+    gates = Gates(tx, now)
     done = [(one, one.outcome.result) for one in first if isinstance(one.outcome, Complete)]
-    written = _complete(tx, done, now) if done else set()
+    written = _complete(tx, done, gates, habit, now) if done else set()
     for one in first:
-        if not isinstance(one.outcome, Complete) and _settle_other(tx, one, new_id, now):
+        if not isinstance(one.outcome, Complete) and _settle_other(tx, one, gates, new_id, now):
             written.add(one.lease)
+    gates.finish()
     return [Accepted.ACCEPTED if one.lease in written else Accepted.STALE for one in settlements]
 
 
-def _complete(tx: Transaction, done: Sequence[tuple[Settlement, str]], now: int) -> set[tuple[str, int]]:
+def _complete(
+    tx: Transaction, done: Sequence[tuple[Settlement, str]], gates: Gates, habit: Habit, now: int
+) -> set[tuple[str, int]]:
     rows = text([(*one.lease, result, one.progress) for one, result in done])
     for one, _ in done:
         if one.logs:
             _late_logs(tx, one)
-    count = tx.connection.execute(statement("settle_complete"), (now, rows)).rowcount
+    count = 0
+    if not habit.settles_limited:
+        count = tx.connection.execute(statement("settle_complete"), (now, rows, False)).rowcount
+    if count < len(done):  # the others have limits, or their lease is lost
+        damaged: list[Any] = []
+        held = listed(tx.connection, "gates_held", _flows, [one.lease for one, _ in done], damaged)
+        if held or damaged or habit.settles_limited:
+            count += tx.connection.execute(statement("settle_complete"), (now, rows, True)).rowcount
+        habit.settles_limited = 2 * len(held) >= len(done)
+        for value in held:
+            if flow := readable(value):
+                gates.give_back(flow)
     if count:
         tx.hints.add(Wakeup.SETTLED)
     if count == len(done):
@@ -180,11 +288,11 @@ def _known(tx: Transaction, settlements: Sequence[Settlement]) -> set[tuple[str,
     return _leases.decode(tx.connection.execute(statement("settle_known"), (asked,)).fetchone()[0])
 
 
-def _settle_other(tx: Transaction, one: Settlement, new_id: Callable[[], str], now: int) -> bool:
+def _settle_other(tx: Transaction, one: Settlement, gates: Gates, new_id: Callable[[], str], now: int) -> bool:
     row = tx.connection.execute(statement("settle_row"), one.lease).fetchone()
     if row is None:
         return bool(_known(tx, [one]))
-    seq, queue, attempt, worker, started_at, run_at, cancel, keep_failed, on_dead = row
+    seq, queue, attempt, worker, started_at, run_at, cancel, keep_failed, on_dead, value = row
     outcome: Outcome = one.outcome
     ending = ending_of(outcome, attempt=attempt, run_at=run_at, cancel_requested=bool(cancel), now=now)
     add_logs(tx, seq, one.logs)
@@ -194,6 +302,11 @@ def _settle_other(tx: Transaction, one: Settlement, new_id: Callable[[], str], n
     )
     record(tx, seq, ending, (one.lease.epoch, attempt, worker, started_at), now)
     follow(tx, ending, job_id=one.lease.job_id, queue=queue, on_dead=on_dead, new_id=new_id, now=now)
+    flow = readable(value)
+    if flow is not None and isinstance(outcome, RetryLater):
+        gates.give_back(flow, hold=outcome.hold, until=now + outcome.after)
+    elif flow is not None:
+        gates.give_back(flow)
     return True
 
 

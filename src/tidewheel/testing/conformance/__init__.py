@@ -19,8 +19,9 @@ its own, runs the same tests. Nothing sleeps.
 import pytest
 
 _MODULES = (
-    *("kit", "alter", "beat", "claim", "dead", "enqueue", "history", "last_life", "lifecycle", "listing", "moves"),
-    *("queues", "rescue", "retention", "settle", "settle_stale", "sweep", "wakeups"),
+    *("kit", "alter", "beat", "claim", "dead", "enqueue", "gates_hold", "gates_limits", "gates_rates", "gates_several"),
+    *("gates_slots", "history", "last_life", "lifecycle", "listing", "moves", "queues", "rescue", "retention"),
+    *("settle", "settle_stale", "sweep", "wakeups"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
 
@@ -29,6 +30,11 @@ from tidewheel.testing.conformance.beat import TestBeat
 from tidewheel.testing.conformance.claim import TestClaim
 from tidewheel.testing.conformance.dead import TestDeadLetters
 from tidewheel.testing.conformance.enqueue import TestEnqueue
+from tidewheel.testing.conformance.gates_hold import TestGatesHold
+from tidewheel.testing.conformance.gates_limits import TestGatesLimits
+from tidewheel.testing.conformance.gates_rates import TestGatesRates
+from tidewheel.testing.conformance.gates_several import TestGatesSeveral
+from tidewheel.testing.conformance.gates_slots import TestGatesSlots
 from tidewheel.testing.conformance.history import TestHistory
 from tidewheel.testing.conformance.last_life import TestLastLife
 from tidewheel.testing.conformance.lifecycle import TestLifecycle
@@ -48,6 +54,11 @@ __all__ = [
     "TestClaim",
     "TestDeadLetters",
     "TestEnqueue",
+    "TestGatesHold",
+    "TestGatesLimits",
+    "TestGatesRates",
+    "TestGatesSeveral",
+    "TestGatesSlots",
     "TestHistory",
     "TestLastLife",
     "TestLifecycle",

@@ -13,7 +13,10 @@ from tidewheel.testing.conformance.kit import BOOM, HOUR, OUTCOMES, Kit, Suite, 
 
 S = JobState
 APPLIES: dict[Action, dict[JobState, JobState | None]] = {
-    Action.CANCEL: {S.SCHEDULED: S.CANCELLED, S.AVAILABLE: S.CANCELLED, S.RETRYABLE: S.CANCELLED, S.RUNNING: S.RUNNING},
+    Action.CANCEL: {
+        **dict.fromkeys((S.SCHEDULED, S.AVAILABLE, S.PARKED, S.RETRYABLE), S.CANCELLED),
+        S.RUNNING: S.RUNNING,
+    },
     Action.RETRY: {S.COMPLETED: S.AVAILABLE, S.CANCELLED: S.AVAILABLE, S.DISCARDED: S.AVAILABLE},
     Action.RUN_NOW: {S.SCHEDULED: S.AVAILABLE, S.RETRYABLE: S.AVAILABLE},
     Action.DELETE: {state: None for state in S if state is not S.RUNNING},
@@ -55,13 +58,13 @@ class TestAlter(Suite):
         if state not in APPLIES[action]:
             assert await kit.row(row.id) == row
 
-    @pytest.mark.parametrize("state", [S.SCHEDULED, S.AVAILABLE, S.RETRYABLE])
+    @pytest.mark.parametrize("state", [S.SCHEDULED, S.AVAILABLE, S.PARKED, S.RETRYABLE])
     async def test_cancel_ends_a_waiting_job(self, kit: Kit, state: JobState) -> None:
         row = await kit.at(state)
         past = await kit.past(row.id)
         kit.clock.advance("5s")
         await kit.alter(Action.CANCEL, row.id)
-        assert await kit.row(row.id) == replace(row, state=S.CANCELLED, finished_at=kit.clock())
+        assert await kit.row(row.id) == replace(row, state=S.CANCELLED, finished_at=kit.clock(), parked_by=None)
         assert (await kit.past(row.id)).attempts == past.attempts
         kit.clock.advance("2h")
         await kit.sweep()

@@ -11,7 +11,9 @@ import pytest_asyncio
 
 from tidewheel._env import Env
 from tidewheel._model.duration import SECOND
+from tidewheel._model.flow import Flow, Pass, flow_text
 from tidewheel._model.job import Claimed, ErrorInfo, History, Job, Lease, LogLine, NewJob
+from tidewheel._model.limit import GateRow, LimitRow, Rule
 from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, Released, RetryLater, Settlement, Snoozed
 from tidewheel._model.query import Accepted, Action, Altered, Enqueued, JobFilter, SweepReport
 from tidewheel._model.retention import RetentionRule
@@ -46,6 +48,16 @@ _WAY_TO: Final[dict[JobState, Callable[[int], Outcome]]] = {
     JobState.CANCELLED: lambda _: Cancelled("not needed"),
     JobState.DISCARDED: lambda _: Discarded(BOOM),
 }
+
+
+SHUT: Final = "shut"
+"""The limit under which `Kit.at` parks a job."""
+
+
+def flow(*passes: str | Pass) -> str:
+    """`NewJob.flow` of a job that must pass these gates. A text, `limit` or `limit:value`, is one that takes a slot."""
+    known = (Pass(*one.partition(":")[::2]) if isinstance(one, str) else one for one in passes)
+    return flow_text(Flow(tuple(known)))
 
 
 def worker_info(worker: str, **changes: Any) -> WorkerInfo:
@@ -98,12 +110,41 @@ class Kit:
             return await self.row(await self.put(delay=wait, **changes))
         if state is JobState.AVAILABLE:
             return await self.row(await self.put(**changes))
+        if state is JobState.PARKED:
+            return await self.park(**changes)
         claimed = await self.run(**changes)
         if state is not JobState.RUNNING:
             await self.settle(claimed.lease, _WAY_TO[state](wait))
         row = await self.row(claimed.id)
         assert row.state is state
         return row
+
+    async def park(self, **changes: Any) -> Job:
+        """A job that waits at the gate `SHUT`, which is paused. No other job may wait in its queue."""
+        await self.limit(SHUT, paused=True)
+        job = self.new(**{"flow": flow(SHUT), **changes})
+        await self.enqueue(job)
+        assert await self.claim(2, job.queue, kind=job.kind) == []
+        row = await self.row(job.id)
+        assert row.state is JobState.PARKED
+        return row
+
+    async def limit(self, name: str, **rule: Any) -> None:
+        """Declare a limit."""
+        await self.store.put_limits([LimitRow(name=name, declared=Rule(**rule))], declared=True, now=self.clock())
+
+    async def overrule(self, name: str, **rule: Any) -> None:
+        """An operator's word about a limit or a gate; without any, take it back."""
+        operator = Rule(**rule) if rule else None
+        await self.store.put_limits([LimitRow(name=name, operator=operator)], declared=False, now=self.clock())
+
+    async def gate(self, key: str) -> GateRow:
+        (row,) = await self.store.gates(keys=[key], now=self.clock())
+        return row
+
+    async def states(self, *ids: str) -> list[str]:
+        """The states of jobs, as words."""
+        return [(await self.row(job_id)).state.value for job_id in ids]
 
     async def settle(
         self, lease: Lease, outcome: Outcome, *, progress: str | None = None, logs: Sequence[LogLine] = ()

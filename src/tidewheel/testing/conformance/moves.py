@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from tidewheel._model.job import Job, Lease
 from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, Released, RetryLater, Snoozed
 from tidewheel._model.query import Action
 from tidewheel._model.state import MOVES, JobState, Move
-from tidewheel.testing.conformance.kit import BOOM, HOUR, LEASE, Kit, Suite
+from tidewheel.testing.conformance.kit import BOOM, HOUR, LEASE, SHUT, Kit, Suite, flow
 
 
 def _settle(outcome: Outcome) -> Callable[[Kit, Job], Awaitable[object]]:
@@ -23,6 +24,18 @@ def _alter(action: Action) -> Callable[[Kit, Job], Awaitable[object]]:
 
 async def _claim(kit: Kit, _: Job) -> None:
     await kit.claim()
+
+
+async def _park(kit: Kit, _: Job) -> None:
+    """Claim when the gate is shut."""
+    await kit.limit(SHUT, paused=True)
+    await kit.claim()
+
+
+async def _open(kit: Kit, _: Job) -> None:
+    """Sweep when the gate is open."""
+    await kit.limit(SHUT, paused=False)
+    await kit.sweep()
 
 
 async def _promote(kit: Kit, row: Job) -> None:
@@ -41,6 +54,8 @@ async def _rescue(kit: Kit, _: Job) -> None:
 
 WAYS: dict[Move, Callable[[Kit, Job], Awaitable[object]]] = {
     Move.CLAIM: _claim,
+    Move.PARK: _park,
+    Move.OPEN: _open,
     Move.COMPLETE: _settle(Complete('"later"')),
     Move.RETRY_LATER: _settle(RetryLater(5 * HOUR, BOOM)),
     Move.SNOOZE: _settle(Snoozed(5 * HOUR)),
@@ -59,7 +74,9 @@ class TestMoves(Suite):
     @pytest.mark.parametrize("move", list(Move))
     @pytest.mark.parametrize("state", list(JobState))
     async def test_a_move_leads_where_the_table_says_or_nowhere(self, kit: Kit, state: JobState, move: Move) -> None:
-        before = await kit.at(state, max_attempts=5)
+        await kit.limit(SHUT)
+        limited: dict[str, Any] = {"flow": flow(SHUT)} if move in (Move.PARK, Move.OPEN) else {}
+        before = await kit.at(state, max_attempts=5, **limited)
         await WAYS[move](kit, before)
         after = await kit.row(before.id)
         allowed = MOVES.get((state, move))

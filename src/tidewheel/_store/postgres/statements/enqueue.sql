@@ -6,10 +6,10 @@
 -- locks: waits for other transactions that add the same id or unique key
 WITH added AS (
     INSERT INTO {schema}.jobs (id, kind, queue, state, args, priority, run_at, lifo, max_attempts, max_crashes,
-        enqueued_at, unique_key, tags, meta, options, keep_completed, keep_failed, on_dead)
+        enqueued_at, unique_key, tags, meta, options, keep_completed, keep_failed, on_dead, flow)
     SELECT id, kind, queue, CASE WHEN due > now THEN 'scheduled' ELSE 'available' END, args, priority, due, lifo,
         max_attempts, max_crashes, now, unique_key, CAST(tags AS text[]), meta, options, keep_completed, keep_failed,
-        on_dead
+        on_dead, flow
     FROM (
         SELECT *, coalesce(run_at, now + delay) AS due
         FROM (SELECT coalesce($1::bigint, {clock}) AS now, {values}, own.place FROM {rows}) AS given

@@ -1,17 +1,39 @@
--- Complete the jobs whose lease still holds.
--- takes: now or null, ids (sorted: all who lock several rows go by their ids), epochs, results, progress of each or null
--- gives: how many
--- locks: their rows
+-- Complete the jobs whose lease still holds, and give their slots back.
+-- takes: now or null, ids (sorted: all who lock several rows go by their ids), epochs, results, progress of each or null,
+--        give slots back, too?
+-- gives: how many, the gates that were given slots and that jobs wait at (or null), and now
+-- locks: their rows, then the gates, in the order of their keys
 --
--- The state stands behind a SELECT so that the only index to find a row by is that of the ids.
-WITH done AS (
+-- The state stands behind a SELECT so that the only index to find a row by is that of the ids. A gate that jobs wait at
+-- is due from now on: the caller looks at it next, and if he dies before, a sweep does.
+--
+-- The gates are there; the INSERT that finds them so is a join that the planner cannot turn round, which it would as
+-- long as they are few, and keep for when they are many. `needs` carries the number.
+WITH at AS (
+    SELECT coalesce($1::bigint, {clock}) AS now
+),
+done AS (
     UPDATE {schema}.jobs AS jobs
     SET state = 'completed', finished_at = at.now, lease_until = NULL, cancel_requested = false, result = ended.result,
         progress = coalesce(ended.progress, jobs.progress), prune_at = at.now + keep_completed
     FROM unnest((SELECT $2::text[]), (SELECT $3::bigint[]), (SELECT $4::text[]), (SELECT $5::text[]))
         AS ended (id, epoch, result, progress)
-    CROSS JOIN (SELECT coalesce($1::bigint, {clock}) AS now) AS at
+    CROSS JOIN at
     WHERE jobs.id = ended.id AND jobs.epoch = ended.epoch AND jobs.state = (SELECT 'running')
-    RETURNING 1
+    RETURNING jobs.flow
+),
+freed AS MATERIALIZED (
+    SELECT step ->> 0 || CASE WHEN step ->> 1 = '' THEN '' ELSE ':' || (step ->> 1) END COLLATE "C" AS key, count(*) AS slots
+    FROM done CROSS JOIN LATERAL json_array_elements(CAST(done.flow AS json) -> 0) AS step
+    WHERE done.flow IS NOT NULL AND (SELECT $6::boolean) AND CAST(step ->> 3 AS boolean)
+    GROUP BY 1 ORDER BY 1
+),
+opened AS (
+    INSERT INTO {schema}.gates (key, "limit", needs, opens_at)
+    SELECT key, split_part(key, ':', 1), slots, at.now FROM freed CROSS JOIN at
+    ON CONFLICT (key) DO UPDATE
+    SET used = greatest(0, gates.used - excluded.needs),
+        opens_at = CASE WHEN gates.waiting THEN least(gates.opens_at, excluded.opens_at) ELSE gates.opens_at END
+    RETURNING key, waiting
 )
-SELECT count(*) FROM done
+SELECT (SELECT count(*) FROM done), (SELECT array_agg(key) FROM opened WHERE waiting), now FROM at

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- uses: filter
+-- uses: gate, rules, gates, filter
 -- Cancel, retry, run now or delete jobs.
 -- ask: now or nil, action, ids, filter they must still match or nil
 -- gives: for each id [state before or nil, state after or nil, cancel requested?, changed?]
@@ -13,6 +13,7 @@ local function alter(id, head)
         if before == 'running' then
             return { before, before, false, false }
         end
+        gates().let_go(id, head, now)
         remove(id, head)
         return { before, cjson.null, false, true }
     elseif action == 'cancel' then
@@ -25,6 +26,7 @@ local function alter(id, head)
         elseif FINAL[before] then
             return { before, before, false, false }
         end
+        gates().let_go(id, head, now)
         leave(id, head)
         head[FINISHED_AT], head[CANCEL] = now, false
         enter(id, head, 'cancelled')
@@ -62,6 +64,7 @@ for index, id in ipairs(ask[3]) do
         answers[index] = { head and head[STATE] or cjson.null, head and head[STATE] or cjson.null, false, false }
     end
 end
+gates().write()
 flush()
 ring()
 return pack(answers)

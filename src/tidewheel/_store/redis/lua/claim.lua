@@ -1,4 +1,5 @@
 #!lua flags=allow-oom
+-- uses: gate, rules, gates
 -- Hand out available jobs under leases.
 -- ask: now or nil, wants (each: queue, slots), kinds, worker, lease, one on its last life, too?
 -- gives: a list of: id, both parts of the head, arguments, and tags, meta, options (msgpack values) or nil; id, ...
@@ -77,15 +78,27 @@ local function floor()
     return least
 end
 
-local claimed, size, least = {}, 0, nil
+local PARKED_MOST = 1000  -- others wait while a script runs: the line is walked on by the next claim
+local UNREADABLE = '\193'  -- in the place of a job's extras: no value of msgpack
 
+local claimed, size, least, parked = {}, 0, nil, 0
+
+-- Gives how many of the jobs start; the others are parked, or set aside.
 local function lend(queue, members, from)
+    local before = size
     for index, member in ipairs(members) do
         local id = string.sub(member, 41)
         local key = JOB .. id
-        local row = call('HMGET', key, 's', 'h', 'a', 'x')
+        local row = call('HMGET', key, 's', 'h', 'a', 'x', 'g', 'b')
         local head = row[1] and row[2] and row[3] and read_head(row[1], row[2])
-        if head then
+        local admitted, extras = true, row[4]
+        if head and row[5] then
+            admitted = gates().admit(id, head, row[5], row[6], now)
+            extras = admitted == nil and UNREADABLE or extras
+        end
+        if admitted == false then
+            parked = parked + 1
+        elseif head then
             count('available', queue, -1)
             least = least or floor()
             local epoch = head[EPOCH] < least and least + head[EPOCH] % 1000 or head[EPOCH]
@@ -95,30 +108,44 @@ local function lend(queue, members, from)
             local packed = packed_head(head)
             call('HSET', key, 'h', packed, 'w', worker)
             claimed[size + 1], claimed[size + 2], claimed[size + 3] = id, row[1], packed
-            claimed[size + 4], claimed[size + 5] = row[3], row[4]
+            claimed[size + 4], claimed[size + 5] = row[3], extras
             size = size + 5
         else
-            local seq = tonumber(string.sub(member, 25, 40))
-            seq = string.sub(member, 5, 5) == '0' and EXACT - seq or seq
-            set_aside(id, seq, 'available', queue, from[index][2], now)
+            if row[6] then
+                gates().pass_by(id, row[6], queue, from[index][2])
+            end
+            set_aside(id, seq_in(member), 'available', queue, from[index][2], now)
         end
     end
+    return (size - before) / 5
+end
+
+-- Hand out so many jobs of a queue, and gives how many. Those that gates refuse leave holes; they are filled from the line.
+local function fill(queue, slots, line, among)
+    local lent, ended = 0, false
+    while lent < slots and not ended and parked < PARKED_MOST do
+        local members, from = pick(queue, slots - lent, line, among)
+        ended = #members < slots - lent
+        lent = lent + lend(queue, members, from)
+    end
+    return lent
 end
 
 for _, want in ipairs(ask[2]) do
     local queue, slots = want[1], want[2]
     if slots > 0 and call('HGET', QUEUES, queue) ~= '1' then
-        local members, from
         if suspects then
-            members, from = pick(queue, 1, 'suspects', suspect_kinds_of(queue))
-            suspects = #members == 0
-            slots = slots - #members
-            lend(queue, members, from)
+            local lent = fill(queue, 1, 'suspects', suspect_kinds_of(queue))
+            suspects = lent == 0
+            slots = slots - lent
         end
-        members, from = pick(queue, slots, 'line', kinds_of(queue))
-        lend(queue, members, from)
+        fill(queue, slots, 'line', kinds_of(queue))
     end
 end
+if parked >= PARKED_MOST then
+    hints.work = true
+end
 flush()
+look_at_gates(now)
 ring()
 return claimed

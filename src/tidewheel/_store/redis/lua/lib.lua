@@ -262,7 +262,7 @@ local function leave(id, head)
         if state == 'discarded' then
             drop(DEAD, id)
         end
-    else
+    elseif state ~= 'parked' then  -- where the parked ones are is known to gates.lua
         drop(DUE, due_member(head, id))
     end
 end
@@ -319,7 +319,7 @@ end
 local last_seq
 
 -- Insert a job. row: id, kind, queue, args, priority, delay, run_at, lifo, max_attempts, max_crashes, unique_key,
--- tags, meta, options, keep_completed, keep_failed, on_dead
+-- tags, meta, options, keep_completed, keep_failed, on_dead, flow
 local function insert(row, now)
     last_seq = (last_seq or tonumber(call('HGET', KEYS[1], 'seq') or 0)) + 1
     local id, unique = row[1], row[11]
@@ -337,6 +337,9 @@ local function insert(row, now)
         save(id, head, 's', pack(unpack(head, 1, ON_DEAD)), 'a', row[4], 'x', pack(row[12], row[13], row[14]))
     else
         save(id, head, 's', pack(unpack(head, 1, ON_DEAD)), 'a', row[4])
+    end
+    if row[18] then
+        call('HSET', JOB .. id, 'g', row[18])
     end
 end
 
@@ -384,12 +387,13 @@ local function remove(id, head)
 end
 
 -- A job as people see it: one msgpack array of id, head (an array), worker, args, tags, meta, options, progress, result,
--- error. Gives nil when there is no such job.
+-- error, flow, parked_by. Gives nil when there is no such job.
 local function whole(id)
-    local row = call('HMGET', JOB .. id, 's', 'h', 'w', 'a', 'x', 'p', 'r', 'e')
+    local row = call('HMGET', JOB .. id, 's', 'h', 'w', 'a', 'x', 'p', 'r', 'e', 'g', 'b')
     if not row[1] or not row[2] then
         return nil
     end
-    return '\154' .. pack(id) .. HEAD_OPENS .. row[1] .. row[2] .. pack(row[3] or nil, row[4] or '')
+    return '\156' .. pack(id) .. HEAD_OPENS .. row[1] .. row[2] .. pack(row[3] or nil, row[4] or '')
         .. (row[5] or THREE_NILS) .. pack(row[6] or nil, row[7] or nil) .. (row[8] or '\192')
+        .. pack(row[9] or nil, row[10] or nil)
 end

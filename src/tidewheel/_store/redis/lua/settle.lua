@@ -1,14 +1,18 @@
 #!lua flags=allow-oom
+-- uses: gate, rules, gates
 -- Write how attempts ended. `ending_of` in _model/transition.py has the decisions.
 -- ask: now or nil, settlements (a batch as `rows_of` in lib.lua has it), ids for jobs that tell of dead letters, columns of such a job
---      columns of a settlement: id, epoch, word, after, result, error, reason, progress, log lines, arguments of the job that tells
+--      columns of a settlement: id, epoch, word, after, result, error, reason, progress, log lines, arguments of the job that tells,
+--      limits to hold
 -- gives: [one letter a settlement, a(ccepted) or s(tale); how many of the ids were used]
 local now, new_ids, told = clock(ask[1]), ask[3], ask[4]
 local answers, used = {}, 0
 
 for index, one in rows_of(ask[2]) do
     local id, word = one[1], one[3]
-    local key, head = JOB .. id, head_of(id)
+    local key = JOB .. id
+    local row = call('HMGET', key, 's', 'h', 'g')
+    local head = row[1] and row[2] and read_head(row[1], row[2])
     if not head or head[EPOCH] ~= one[2] then
         answers[index] = 's'
     elseif head[STATE] ~= 'running' then
@@ -33,6 +37,9 @@ for index, one in rows_of(ask[2]) do
         if word ~= 'complete' then
             record(id, head, now, word, why)
         end
+        if row[3] then
+            gates().give_back(row[3], one[11], now + (one[4] or 0))
+        end
         leave(id, head)
         head[ATTEMPT], head[RUN_AT], head[LEASE], head[CANCEL] = attempt, run_at, false, false
         head[FINISHED_AT] = FINAL[state] and now or false
@@ -54,6 +61,7 @@ for index, one in rows_of(ask[2]) do
     end
 end
 flush()
+look_at_gates(now)
 save_seq()
 ring()
 return pack({ table.concat(answers), used })

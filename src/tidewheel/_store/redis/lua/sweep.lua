@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
--- Promote, rescue, forget workers, prune. `rescue_of` in _model/transition.py has the decisions.
+-- uses: gate, rules, gates
+-- Promote, rescue, open gates, forget workers, prune. `rescue_of` in _model/transition.py has the decisions.
 -- ask: now or nil, limit, silent microseconds after which a worker is gone,
 --      rules (each: kind, queue or nil, completed: count or nil, age or nil, failed: count or nil, age or nil),
 --      error of a crash and of a lost lease (each: type, message, stack, with {crashes} and the like to fill in),
 --      {id of a job to be discarded: [new id, arguments]} for the jobs that tell of it, columns of such a job
 -- gives: [true, ids] when jobs to be discarded lack an entry in that map: nothing was done, ask again; or
---        [false, promoted, rescued, ids discarded, cancelled, workers gone, pruned, now, more, next_due_at or false]
+--        [false, promoted, rescued, ids discarded, cancelled, workers gone, pruned, opened, now, more, next_due_at or false]
 local now, limit, rules, tellers = clock(ask[1]), ask[2], ask[4], ask[7]
 
 local function filled(template, head)
@@ -91,6 +92,10 @@ end
 local rescued, discarded, cancelled = 0, {}, 0
 for _, one in ipairs(expired) do
     local id, head, state, err = one[1], one[2], one[3], one[4]
+    local flow = call('HGET', JOB .. id, 'g')
+    if flow then
+        gates().give_back(flow)
+    end
     if head then
         record(id, head, now, 'rescue', err)
         leave(id, head)
@@ -118,6 +123,12 @@ for _, one in ipairs(expired) do
     end
 end
 flush()
+
+local opening = call('EXISTS', OPENING) == 1 and gates().due(now, limit) or 0
+local opened = look_at_gates(now)
+if #rules > 0 and call('EXISTS', GATES) == 1 then
+    opened = opened + gates().recount(now)
+end
 
 -- Workers: only when one is silent, look whose jobs run.
 local gone = {}
@@ -195,12 +206,12 @@ save_seq()
 ring()
 
 local next_due
-for _, key in ipairs({ DUE, LEASES }) do
+for _, key in ipairs({ DUE, LEASES, OPENING }) do
     local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
     local moment = tonumber(first[2])
     if moment and (not next_due or moment < next_due) then
         next_due = moment
     end
 end
-local most = math.max(#due, #expired, #gone, pruned)
-return pack({ false, #due, rescued, discarded, cancelled, gone, pruned, now, most >= limit, next_due or false })
+local most = math.max(#due, #expired, #gone, pruned, opening)
+return pack({ false, #due, rescued, discarded, cancelled, gone, pruned, opened, now, most >= limit, next_due or false })

@@ -10,3 +10,6 @@ WHERE state = 'running' GROUP BY queue
 UNION ALL
 SELECT queue, state, count(*), NULL FROM tidewheel_jobs
 WHERE finished_at IS NOT NULL GROUP BY queue, state
+UNION ALL
+SELECT queue, state, count(*), NULL FROM tidewheel_jobs
+WHERE parked_by IS NOT NULL AND state = 'parked' GROUP BY queue

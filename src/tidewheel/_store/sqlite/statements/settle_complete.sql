@@ -1,5 +1,5 @@
--- Complete the jobs whose lease still holds.
--- takes: now, JSON list of [id, epoch, result, progress]
+-- Complete the jobs whose lease still holds: those without limits, or all.
+-- takes: now, JSON list of [id, epoch, result, progress], all?
 -- gives: the number of jobs completed
 UPDATE tidewheel_jobs
 SET state = 'completed', finished_at = ?1, lease_until = NULL, cancel_requested = 0,
@@ -8,3 +8,4 @@ FROM (
     SELECT value ->> 0 AS id, value ->> 1 AS epoch, value ->> 2 AS result, value ->> 3 AS progress FROM json_each(?2)
 ) AS done
 WHERE tidewheel_jobs.id = done.id AND tidewheel_jobs.epoch = done.epoch AND tidewheel_jobs.state = 'running'
+    AND (tidewheel_jobs.flow IS NULL OR ?3)

@@ -1,4 +1,4 @@
 -- A running job under this lease.
 -- takes: id, epoch
-SELECT seq, queue, attempt, worker, started_at, run_at, cancel_requested, keep_failed, on_dead
+SELECT seq, queue, attempt, worker, started_at, run_at, cancel_requested, keep_failed, on_dead, flow
 FROM tidewheel_jobs WHERE id = ? AND epoch = ? AND state = 'running'

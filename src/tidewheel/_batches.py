@@ -1,0 +1,101 @@
+"""Prepared jobs on their way to a store, a batch at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from tidewheel._model.errors import LimitKeyError
+from tidewheel._model.job import NewJob
+from tidewheel._model.query import Enqueued
+from tidewheel._task import PreparedJob, R
+
+if TYPE_CHECKING:
+    from tidewheel._store.base import Store
+
+T = TypeVar("T")
+BATCH: Final = 1024
+_SOME: Final = 128
+
+
+def check_batch(batch: int) -> None:
+    """Refuse a size that no store takes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not 1 <= batch <= 10_000:
+        raise ValueError(f"batch={batch} must be 1 to 10000 jobs.")
+
+
+async def send(
+    store: Store, jobs: Iterable[PreparedJob[R]], batch: int
+) -> list[tuple[Sequence[PreparedJob[R]], list[Enqueued]]]:
+    """Enqueue all of them, `batch` a call; only two batches are under way at a time. Gives them with their answers."""
+    done: list[tuple[Sequence[PreparedJob[R]], list[Enqueued]]] = []
+    source, before = iter(jobs), 0
+    under_way: deque[tuple[asyncio.Task[list[Enqueued]], list[PreparedJob[R]]]] = deque()
+    try:
+        while True:
+            part = await _gathered(source, batch, before)
+            before += len(part)
+            if part:
+                under_way.append((asyncio.create_task(store.enqueue(new_jobs(part))), part))
+            elif not under_way:
+                return done
+            # The next batch is encoded while the store writes this one.
+            if len(under_way) > 1 or not part:
+                done.append((under_way[0][1], await under_way[0][0]))
+                under_way.popleft()
+    finally:  # after a failure: what was sent already is not left behind
+        await asyncio.gather(*(task for task, _ in under_way), return_exceptions=True)
+
+
+async def _gathered(source: Iterator[T], count: int, before: int) -> list[T]:
+    """The next `count` of a source, some at a time: making jobs is work, and neither the loop nor the store's
+    threads should wait for the end of it.
+    """
+    part: list[T] = []
+    while len(part) < count:
+        some = taken(source, min(_SOME, count - len(part)), before + len(part))
+        part += some
+        await asyncio.sleep(0)
+        if not some:
+            break
+    return part
+
+
+def taken(source: Iterator[T], count: int, before: int) -> list[T]:
+    """The next `count` of a source, of which `before` were taken.
+
+    Raises:
+        LimitKeyError: from a job as it is made; it says which one.
+    """
+    part: list[T] = []
+    try:
+        part += islice(source, count)
+    except LimitKeyError as error:
+        # A list grows as its source gives, so it knows how far that came.
+        raise LimitKeyError(f"Job {before + len(part)} of the call, counted from 0: {error}") from error
+    return part
+
+
+def new_jobs(prepared: Sequence[Any]) -> list[NewJob]:
+    """What the store is given for prepared jobs.
+
+    Raises:
+        TypeError: something else is among them.
+    """
+    try:
+        return [one.new for one in prepared]
+    except AttributeError:
+        wrong = next(one for one in prepared if not isinstance(one, PreparedJob))
+        if inspect.iscoroutine(wrong):
+            wrong.close()
+        raise TypeError(
+            f"enqueue_many() got {wrong!r}, which is no prepared job. Make them with task.job(...), not task.enqueue(...)."
+        ) from None

@@ -1,0 +1,7 @@
+-- Set jobs aside whose limits cannot be read, so that their neighbours run.
+-- takes: now, seqs, type and message of the error
+-- locks: the rows; the caller has locked them already
+UPDATE {schema}.jobs
+SET state = 'discarded', finished_at = $1::bigint, prune_at = $1::bigint + keep_failed, parked_by = NULL, error_type = $3,
+    error_message = $4, error_traceback = ''
+WHERE seq = ANY ($2::bigint[])

@@ -1,0 +1,179 @@
+-- The arithmetic of a gate: the twin of _model/gate.py, function by function and line by line. A list begins with 1 here;
+-- `room` gives its two values, and nil for "none".
+--
+-- rule: a table with the fields of `Rule`, or nil; gate: one with those of `Gate`, as far as they are used here.
+
+local ROOM_MOST, SLIDING_MOST = 1000, 1000
+
+-- A script that meets no job with limits never calls this, so that they cost it nothing.
+local function new_arithmetic()
+    -- How many of the numbers, which do not fall, are not above `bound`.
+    local function bisect_right(level, bound)
+        local low, high = 0, #level
+        while low < high do
+            local middle = math.floor((low + high) / 2) + 1
+            if level[middle] > bound then
+                high = middle - 1
+            else
+                low = middle
+            end
+        end
+        return low
+    end
+
+    local function capacity(rule)
+        local count = rule.count or 0
+        if rule.algorithm == 'fixed' or count < 1 then
+            return count
+        elseif rule.algorithm == 'bucket' then
+            return rule.burst or count
+        end
+        return math.min(count, SLIDING_MOST)
+    end
+
+    local function interval(rule)
+        return math.ceil((rule.per or 0) / math.max(1, rule.count or 0))
+    end
+
+    local function moment(gate, now)
+        local last = gate.level[#gate.level]
+        return last and math.max(now, last) or now
+    end
+
+    local function mend(rule, gate, now)
+        local level = gate.level
+        if #level == 0 then
+            return
+        end
+        local per, first, last = rule.per or 0, level[1], level[#level]
+        if rule.algorithm == 'fixed' then
+            if #level ~= 2 then
+                gate.level = {}
+            elseif first > now + per then
+                gate.level = { now - now % per, math.min(last, capacity(rule)) }
+            end
+            return
+        end
+        local set_back = last > now + per
+        if rule.algorithm == 'bucket' then
+            last = set_back and now or last
+            gate.level = { math.min(first, math.max(last, now) + capacity(rule) * interval(rule)), last }
+        elseif first > last then
+            gate.level = { math.min(last, now) }
+        elseif set_back then
+            for index, one in ipairs(level) do
+                level[index] = math.min(one, now)
+            end
+        end
+    end
+
+    local function bucket(rule, gate, now, cost)
+        local step = interval(rule)
+        now = moment(gate, now)
+        local full_at = gate.level[1] or 0
+        local missing = math.max(0, full_at - now)
+        local most = capacity(rule)
+        return math.floor((most * step - missing) / step), full_at + (cost - most) * step
+    end
+
+    local function window(gate, per, now)
+        local start = now - now % per
+        if #gate.level > 0 and gate.level[1] >= start then
+            return gate.level[1], gate.level[2]
+        end
+        return start, 0
+    end
+
+    local function room(rule, gate, now, cost)
+        if not rule or rule.paused then
+            return 0
+        end
+        local free = ROOM_MOST
+        if rule.slots then
+            free = math.min(free, rule.slots - gate.used)
+            if free < 1 then
+                return 0
+            end
+        end
+        if gate.shut_until > now then
+            return 0, gate.shut_until
+        elseif not rule.count then
+            return free
+        end
+        local most, per = capacity(rule), rule.per or 0
+        if most < 1 or per < 1 then
+            return 0
+        end
+        cost = math.max(1, math.min(cost, most))
+        mend(rule, gate, now)
+        local left, at
+        if rule.algorithm == 'bucket' then
+            left, at = bucket(rule, gate, now, cost)
+        elseif rule.algorithm == 'fixed' then
+            local start, used = window(gate, per, now)
+            left, at = most - used, start + per
+        else
+            local past = bisect_right(gate.level, moment(gate, now) - per)
+            left = most - (#gate.level - past)
+            at = left < cost and gate.level[past + cost - left] + per
+        end
+        if left >= cost then
+            return math.min(free, math.floor(left / cost))
+        end
+        return 0, at
+    end
+
+    local function taken(rule, gate, now, cost, holds)
+        if holds then
+            gate.used = gate.used + 1
+        end
+        if not rule.count then
+            return
+        end
+        local per = rule.per or 0
+        cost = math.max(1, math.min(cost, capacity(rule)))
+        if rule.algorithm == 'bucket' then
+            now = moment(gate, now)
+            gate.level = { math.max(gate.level[1] or 0, now) + cost * interval(rule), now }
+        elseif rule.algorithm == 'fixed' then
+            local start, used = window(gate, per, now)
+            gate.level = { start, used + cost }
+        else
+            now = moment(gate, now)
+            local past = bisect_right(gate.level, now - per)
+            local level = past == 0 and #gate.level > 0 and gate.level or { unpack(gate.level, past + 1) }
+            for _ = 1, cost do
+                level[#level + 1] = now
+            end
+            gate.level = level
+        end
+    end
+
+    local function freed(gate)
+        gate.used = math.max(0, gate.used - 1)
+    end
+
+    local function shut(gate, till)
+        gate.shut_until = math.max(gate.shut_until, till)
+    end
+
+    local function idle_at(rule, gate)
+        local level = gate.level
+        if gate.used > 0 or gate.waiting then
+            return nil
+        elseif not rule or not rule.count or #level == 0 then
+            return gate.shut_until
+        elseif rule.algorithm == 'bucket' then
+            return math.max(gate.shut_until, unpack(level))
+        end
+        local last = rule.algorithm == 'fixed' and level[1] or level[#level]
+        return math.max(gate.shut_until, last + (rule.per or 0))
+    end
+
+    local function idle(rule, gate, now)
+        local at = idle_at(rule, gate)
+        return at ~= nil and at <= now
+    end
+
+    return { room = room, taken = taken, freed = freed, shut = shut, idle = idle, idle_at = idle_at }
+end
