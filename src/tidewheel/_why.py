@@ -22,7 +22,7 @@ from tidewheel._model.gate import capacity
 from tidewheel._model.job import Job, on_last_life
 from tidewheel._model.limit import ROOM_MOST, GateRow, Rule
 from tidewheel._model.state import WAITING_STATES, JobState
-from tidewheel._model.transition import rescue_of
+from tidewheel._model.transition import rescue_of_job
 from tidewheel._model.worker import WorkerRow
 
 Code: TypeAlias = Literal[
@@ -321,14 +321,7 @@ def _nobody_sweeps(facts: Facts) -> str:
 
 def _rescued(job: Job) -> str:
     """What a rescue will make of it."""
-    ending = rescue_of(
-        attempt=job.attempt,
-        max_attempts=job.max_attempts,
-        crashes=job.crashes,
-        max_crashes=job.max_crashes,
-        run_at=job.run_at,
-        cancel_requested=job.cancel_requested,
-    )
+    ending = rescue_of_job(job)
     if ending.state is JobState.AVAILABLE:
         return "it runs again"
     return "ends it, as it was asked to" if ending.error is None else f"gives it up ({ending.error.type})"

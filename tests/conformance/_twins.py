@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant
+from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 from msgspec.structs import replace
 from tests.servers.redis import Redis
 
@@ -44,6 +44,11 @@ QUICKLY = settings(
     phases=[Phase.generate, Phase.shrink],
 )
 FOR_HOURS = settings(QUICKLY, max_examples=20_000, stateful_step_count=80, derandomize=False, print_blob=True)
+
+
+def live(machine: type[RuleBasedStateMachine]) -> None:
+    """Let a machine live its lives; hours of them when asked to."""
+    run_state_machine_as_test(machine, settings=FOR_HOURS if LONG else QUICKLY)
 
 
 LIMITS = ["slots", "rate"]

@@ -11,18 +11,17 @@ from collections.abc import Callable
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule
 from tests.conformance._twins import (
-    FOR_HOURS,
     LIMITS,
     LONG,
-    QUICKLY,
     PostgresTwin,
     RedisTwin,
     Twins,
     flows,
     gate_names,
     hit,
+    live,
     rate_rules,
     slot_rules,
     words,
@@ -239,16 +238,16 @@ async def _pages(store: Store, where: JobFilter, limit: int) -> list[list[str]]:
 
 @pytest.mark.timeout(0 if LONG else 400)  # a failure is made small first, which takes minutes
 def test_the_embedded_store_does_what_the_model_does() -> None:
-    run_state_machine_as_test(TwoStores, settings=FOR_HOURS if LONG else QUICKLY)
+    live(TwoStores)
 
 
 @pytest.mark.timeout(0 if LONG else 400)
 def test_postgres_does_what_the_model_does(postgres: Postgres, new_schema: Callable[[], str]) -> None:
     OnPostgres.url = lambda: f"{postgres.url}?schema={new_schema()}"
-    run_state_machine_as_test(OnPostgres, settings=FOR_HOURS if LONG else QUICKLY)
+    live(OnPostgres)
 
 
 @pytest.mark.timeout(0 if LONG else 400)
 def test_redis_does_what_the_model_does(redis: Redis) -> None:
     OnRedis.server = redis
-    run_state_machine_as_test(OnRedis, settings=FOR_HOURS if LONG else QUICKLY)
+    live(OnRedis)

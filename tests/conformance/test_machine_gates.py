@@ -10,19 +10,18 @@ from collections.abc import Callable
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule
 from tests.conformance._twins import (
-    FOR_HOURS,
     GATES,
     LIMITS,
     LONG,
-    QUICKLY,
     PostgresTwin,
     RedisTwin,
     Twins,
     flows,
     gate_names,
     hit,
+    live,
     rate_rules,
     slot_rules,
     words,
@@ -195,16 +194,16 @@ class OnRedis(RedisTwin, Gates):
 
 @pytest.mark.timeout(0 if LONG else 400)  # a failure is made small first, which takes minutes
 def test_the_embedded_store_does_what_the_model_does() -> None:
-    run_state_machine_as_test(Gates, settings=FOR_HOURS if LONG else QUICKLY)
+    live(Gates)
 
 
 @pytest.mark.timeout(0 if LONG else 400)
 def test_postgres_does_what_the_model_does(postgres: Postgres, new_schema: Callable[[], str]) -> None:
     OnPostgres.url = lambda: f"{postgres.url}?schema={new_schema()}"
-    run_state_machine_as_test(OnPostgres, settings=FOR_HOURS if LONG else QUICKLY)
+    live(OnPostgres)
 
 
 @pytest.mark.timeout(0 if LONG else 400)
 def test_redis_does_what_the_model_does(redis: Redis) -> None:
     OnRedis.server = redis
-    run_state_machine_as_test(OnRedis, settings=FOR_HOURS if LONG else QUICKLY)
+    live(OnRedis)

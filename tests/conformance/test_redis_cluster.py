@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis.stateful import run_state_machine_as_test
 from tests.conformance._redis_kit import job, maker, new_name, refused
-from tests.conformance._twins import FOR_HOURS, LONG, QUICKLY
+from tests.conformance._twins import LONG, live
 from tests.conformance.test_machine import OnRedis
 from tests.servers import cluster as clusters
 from tests.servers import redis as servers
@@ -123,4 +122,4 @@ class InACluster(OnRedis):
 @pytest.mark.timeout(0 if LONG else 400)
 def test_a_cluster_does_what_the_model_does(valkeys: Cluster) -> None:
     InACluster.url = valkeys.url
-    run_state_machine_as_test(InACluster, settings=FOR_HOURS if LONG else QUICKLY)
+    live(InACluster)

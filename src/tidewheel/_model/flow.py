@@ -48,3 +48,11 @@ def flow_of(text: str) -> Flow:
         msgspec.DecodeError: it is damaged, or a newer version wrote it.
     """
     return _decoder.decode(text)
+
+
+def readable(text: str | None) -> Flow | None:
+    """The flow of a job; None when it has none, or nobody can say."""
+    try:
+        return None if text is None else flow_of(text)
+    except msgspec.MsgspecError:
+        return None

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from tidewheel._model.job import ErrorInfo, NewJob
+from tidewheel._model.job import ErrorInfo, Job, NewJob
 from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, Released, RetryLater, Snoozed
 from tidewheel._model.query import Action
 from tidewheel._model.state import MOVES, JobState, Move
@@ -78,6 +78,18 @@ def rescue_of(
         )
         return _ended(JobState.DISCARDED, "rescue", attempt, run_at, over)
     return Ending(state=JobState.AVAILABLE, attempt=attempt, run_at=run_at, record="rescue")
+
+
+def rescue_of_job(job: Job) -> Ending:
+    """The same, for a store or a reader that has the whole job at hand."""
+    return rescue_of(
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        crashes=job.crashes,
+        max_crashes=job.max_crashes,
+        run_at=job.run_at,
+        cancel_requested=job.cancel_requested,
+    )
 
 
 def _ended(state: JobState, record: str, attempt: int, run_at: int, error: ErrorInfo) -> Ending:

@@ -22,7 +22,7 @@ import msgspec
 from tidewheel._model.errors import StoreError
 from tidewheel._model.flow import Flow
 from tidewheel._model.gate import Gate, freed, room, shut, taken
-from tidewheel._model.limit import Hit, Rule
+from tidewheel._model.limit import Allowance, GateRow, Hit, Rule
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
@@ -134,6 +134,29 @@ def rate_of(hit: Hit, rule: Rule | None) -> Rule:
             "nobody would know when to give a slot back. Hit a limit that has a count and no slots."
         )
     return rule
+
+
+def start_by_hand(rule: Rule, gate: Gate, cost: int, now: int) -> Allowance:
+    """Take one start of this cost, if there is room for it."""
+    free, at = room(rule, gate, now, cost)
+    if free:
+        taken(rule, gate, now, cost, holds=False)
+    return Allowance(allowed=free > 0, remaining=room(rule, gate, now).free, retry_at=at)
+
+
+def gate_row(key: str, rule: Rule | None, gate: Gate, now: int) -> GateRow:
+    """A gate as people see it. Like `room` it may mend the gate's `level`."""
+    free, at = room(rule, gate, now)
+    return GateRow(
+        key=key,
+        limit=limit_of(key),
+        rule=rule,
+        used=gate.used,
+        waiting=gate.waiting,
+        room=free,
+        opens_at=at,
+        shut_until=gate.shut_until if gate.shut_until > now else None,
+    )
 
 
 def limit_of(key: str) -> str:

@@ -328,6 +328,16 @@ MAX_BATCH = 10_000
 """No store takes more items in one call (a ValueError says so); callers split."""
 
 
+def check_gates(limit: int) -> None:
+    """Refuse what is no number of gates for `LimitStore.gates`.
+
+    Raises:
+        ValueError: it is not in 1..1000.
+    """
+    if not 1 <= limit <= 1000:
+        raise ValueError(f"limit={limit}: one call gives 1 to 1000 gates. Name limits or keys to see others.")
+
+
 def check_batch(count: int) -> None:
     """Refuse a call with more than `MAX_BATCH` items.
 

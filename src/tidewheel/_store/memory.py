@@ -19,7 +19,7 @@ from tidewheel._model.outcome import Settlement
 from tidewheel._model.query import Accepted, Enqueued, StoreInfo, SweepReport
 from tidewheel._model.retention import Keep, RetentionRule, rule_for
 from tidewheel._model.state import FINAL_STATES, WAITING_STATES, JobState
-from tidewheel._model.transition import ending_of, rescue_of
+from tidewheel._model.transition import ending_of, rescue_of_job
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
 from tidewheel._store.memory_admin import MemoryAdmin
 
@@ -193,14 +193,7 @@ class MemoryStore(MemoryAdmin):
         rescued = []
         with self._watched(now) as touched:
             for _, job in due:
-                ending = rescue_of(
-                    attempt=job.attempt,
-                    max_attempts=job.max_attempts,
-                    crashes=job.crashes,
-                    max_crashes=job.max_crashes,
-                    run_at=job.run_at,
-                    cancel_requested=job.cancel_requested,
-                )
+                ending = rescue_of_job(job)
                 ended = self._end(job, ending, now)
                 self._put(replace(ended, epoch=job.epoch + 1, crashes=job.crashes + 1))
                 touched.update(self._give_back(job, None, now))

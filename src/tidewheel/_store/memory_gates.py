@@ -12,13 +12,24 @@ from msgspec.structs import replace
 
 from tidewheel._env import Env
 from tidewheel._model.flow import Flow, flow_of
-from tidewheel._model.gate import Gate, idle, room, taken
+from tidewheel._model.gate import Gate, idle
 from tidewheel._model.job import ErrorInfo, Job
 from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow, Rule, gate_key, merged
 from tidewheel._model.outcome import Outcome, RetryLater
 from tidewheel._model.state import JobState
-from tidewheel._model.usher import Candidate, emptied, give_back, limit_of, look, rate_of, walk
+from tidewheel._model.usher import (
+    Candidate,
+    emptied,
+    gate_row,
+    give_back,
+    limit_of,
+    look,
+    rate_of,
+    start_by_hand,
+    walk,
+)
 from tidewheel._model.worker import Wakeup
+from tidewheel._store.base import check_gates
 from tidewheel._store.memory_rows import MemoryRows
 
 
@@ -77,27 +88,13 @@ class MemoryGates(MemoryRows):
         self, *, limits: Sequence[str] = (), keys: Sequence[str] = (), limit: int = 100, now: int | None = None
     ) -> builtins.list[GateRow]:
         """Gates by their keys' order."""
-        if not 1 <= limit <= 1000:
-            raise ValueError(f"limit={limit} is not in 1..1000. Name limits or keys to see fewer gates.")
+        check_gates(limit)
         with self._atom(now) as at:
             found = [
                 key for key in sorted(self._gates) if not (limits or keys) or key in keys or limit_of(key) in limits
             ]
-            return [self._gate_row(key, at) for key in found[:limit]]
-
-    def _gate_row(self, key: str, now: int) -> GateRow:
-        gate, rule = replace(self._gates[key]), self._rule(key)  # `room` may change it, who only looks may not
-        free, at = room(rule, gate, now)
-        return GateRow(
-            key=key,
-            limit=limit_of(key),
-            rule=rule,
-            used=gate.used,
-            waiting=gate.waiting,
-            room=free,
-            opens_at=at,
-            shut_until=gate.shut_until if gate.shut_until > now else None,
-        )
+            # `room` may change a gate; who only looks may not
+            return [gate_row(key, self._rule(key), replace(self._gates[key]), at) for key in found[:limit]]
 
     async def hit(self, hits: Sequence[Hit], *, now: int | None = None) -> builtins.list[Allowance]:
         """Ask for starts by hand, one after the other."""
@@ -107,10 +104,7 @@ class MemoryGates(MemoryRows):
 
     def _hit(self, hit: Hit, rule: Rule, now: int) -> Allowance:
         gate = self._gates.setdefault(gate_key(hit.limit, hit.value), Gate())
-        free, at = room(rule, gate, now, hit.cost)
-        if free:
-            taken(rule, gate, now, hit.cost, holds=False)
-        return Allowance(allowed=free > 0, remaining=room(rule, gate, now).free, retry_at=at)
+        return start_by_hand(rule, gate, hit.cost, now)
 
     # for WorkStore and UpkeepStore
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 import msgspec
 
-from tidewheel._model.flow import Flow, flow_of
+from tidewheel._model.flow import readable
 from tidewheel._model.gate import Gate
 from tidewheel._model.limit import Rule, merged
 from tidewheel._model.usher import give_back, limit_of, look
@@ -120,14 +120,6 @@ def said_of(text: str | None) -> Rule | None:
         return None if text is None else _rule.decode(text)
     except msgspec.MsgspecError:
         return _SHUT
-
-
-def readable(text: str | None) -> Flow | None:
-    """The flow of a job; None when it has none, or it is damaged."""
-    try:
-        return None if text is None else flow_of(text)
-    except msgspec.MsgspecError:
-        return None
 
 
 def _row(gate: Gate) -> tuple[Any, ...]:

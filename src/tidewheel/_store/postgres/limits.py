@@ -7,9 +7,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from tidewheel._model.gate import Gate, room, taken
-from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow, Rule, gate_key
-from tidewheel._model.usher import limit_of, rate_of
+from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow, gate_key
+from tidewheel._model.usher import gate_row, limit_of, rate_of, start_by_hand
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.postgres import gates
 from tidewheel._store.postgres.call import Call
@@ -83,31 +82,7 @@ async def list_gates(
     moment = now if now is not None else await call.connection.fetchval(f"SELECT {CLOCK}")
     seen = gates.Locked()
     seen.read(found)
-    return [_gate_row(key, gate, seen.rules[key], moment) for key, gate in seen.gates.items()]
-
-
-def check_limit(limit: int) -> None:
-    """Refuse what is no number of gates.
-
-    Raises:
-        ValueError: not in 1..1000.
-    """
-    if not 1 <= limit <= 1000:
-        raise ValueError(f"limit={limit}: one call gives 1 to 1000 gates. Name limits or keys to see others.")
-
-
-def _gate_row(key: str, gate: Gate, rule: Rule | None, now: int) -> GateRow:
-    free, at = room(rule, gate, now)
-    return GateRow(
-        key=key,
-        limit=limit_of(key),
-        rule=rule,
-        used=gate.used,
-        waiting=gate.waiting,
-        room=free,
-        opens_at=at,
-        shut_until=gate.shut_until if gate.shut_until > now else None,
-    )
+    return [gate_row(key, seen.rules[key], gate, moment) for key, gate in seen.gates.items()]
 
 
 async def hit(call: Call, hits: Sequence[Hit], now: int | None) -> list[Allowance]:
@@ -117,12 +92,9 @@ async def hit(call: Call, hits: Sequence[Hit], now: int | None) -> list[Allowanc
         moment = await gates.calm(call, now)
         locked = await gates.lock(call, asked)
         rules = [rate_of(one, locked.rules[key]) for one, key in zip(hits, asked, strict=True)]
-        answers = []
-        for one, key, rule in zip(hits, asked, rules, strict=True):
-            gate = locked.gates[key]
-            free, at = room(rule, gate, moment, one.cost)
-            if free:
-                taken(rule, gate, moment, one.cost, holds=False)
-            answers.append(Allowance(allowed=free > 0, remaining=room(rule, gate, moment).free, retry_at=at))
+        answers = [
+            start_by_hand(rule, locked.gates[key], one.cost, moment)
+            for one, key, rule in zip(hits, asked, rules, strict=True)
+        ]
         await gates.write(call, locked)
     return answers

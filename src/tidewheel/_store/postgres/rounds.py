@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from tidewheel._model.flow import readable
 from tidewheel._model.job import Claimed, ErrorInfo
 from tidewheel._model.usher import Candidate, Walk, walk
 from tidewheel._model.worker import Wakeup, Want
@@ -187,7 +188,7 @@ class _Pieces(msgspec.Struct):
         for seq, place, suspect, text, parked_by, _ in rows:
             number = 2 * place - 2 + (not suspect)
             pieces.counts[number] += 1
-            flow = gates.readable(text)
+            flow = readable(text)
             if flow is not None or text is None:
                 pieces.found[number].append(Candidate(seq, flow, parked_by))
             else:

@@ -18,13 +18,13 @@ from tidewheel._model.query import Accepted, Action, Altered, Enqueued, JobFilte
 from tidewheel._model.queue import QueueSettings, QueueStats
 from tidewheel._model.retention import RetentionRule
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
-from tidewheel._store.base import check_batch
+from tidewheel._store.base import check_batch, check_gates
 from tidewheel._store.hints import Hints
 from tidewheel._store.postgres import admin, limits, schema, upkeep, work
 from tidewheel._store.postgres.call import Call
 from tidewheel._store.postgres.connect import ERRORS, check_server, connect, translated
 from tidewheel._store.postgres.joined import Joined
-from tidewheel._store.postgres.limits import check_limit, list_gates
+from tidewheel._store.postgres.limits import list_gates
 from tidewheel._store.postgres.options import PostgresOptions
 from tidewheel._store.postgres.session import Session
 from tidewheel._store.postgres.sql import CLOCK
@@ -281,7 +281,7 @@ class PostgresStore:
         self, *, limits: Sequence[str] = (), keys: Sequence[str] = (), limit: int = 100, now: int | None = None
     ) -> builtins.list[GateRow]:
         """See `LimitStore.gates`."""
-        check_limit(limit)
+        check_gates(limit)
         return await self._run(lambda call: list_gates(call, limits, keys, limit, now))
 
     async def hit(self, hits: Sequence[Hit], *, now: int | None = None) -> builtins.list[Allowance]:

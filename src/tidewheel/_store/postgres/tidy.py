@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from tidewheel._model.flow import readable
 from tidewheel._model.gate import idle
 from tidewheel._store.postgres.call import Call
-from tidewheel._store.postgres.gates import Locked, calm, lock, open_gates, readable
+from tidewheel._store.postgres.gates import Locked, calm, lock, open_gates
 
 _PAGE: Final = 1000
 

@@ -22,7 +22,7 @@ from tidewheel._model.retention import RetentionRule
 from tidewheel._model.state import JobState
 from tidewheel._model.transition import alterable
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
-from tidewheel._store.base import check_batch
+from tidewheel._store.base import check_batch, check_gates
 from tidewheel._store.redis import gates, rows, work
 from tidewheel._store.redis.keys import SCHEMA
 from tidewheel._store.redis.links import Links
@@ -322,8 +322,7 @@ class RedisStore:
         self, *, limits: Sequence[str] = (), keys: Sequence[str] = (), limit: int = 100, now: int | None = None
     ) -> builtins.list[GateRow]:
         """See `LimitStore.gates`."""
-        if not 1 <= limit <= 1000:
-            raise ValueError(f"limit={limit}: a call gives 1 to 1000 gates.")
+        check_gates(limit)
         check_batch(len(limits) + len(keys))
         return [gates.gate(row) for row in await self._links.run("list_gates", now, limits, keys, limit)]
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from tidewheel._model.flow import Flow, flow_of
+from tidewheel._model.flow import Flow, readable
 from tidewheel._model.gate import Gate, idle_at
 from tidewheel._model.limit import Rule
 from tidewheel._model.usher import Candidate, emptied, give_back, limit_of, look, walk
@@ -193,14 +193,6 @@ def gates_of(connection: sqlite3.Connection, keys: list[str]) -> tuple[dict[str,
     gates |= {key: Gate() for key in keys if key not in gates}
     # Few gates have a rule of their own; the others have that of their limit.
     return {key: rules[key] if key in rules else rules.get(limit) for key, limit in limits.items()}, gates
-
-
-def readable(flow: str | None) -> Flow | None:
-    """What a job must pass; None: nothing, or nobody can say."""
-    try:
-        return None if flow is None else flow_of(flow)
-    except msgspec.MsgspecError:
-        return None
 
 
 def _keys_of(job: Candidate) -> list[str]:

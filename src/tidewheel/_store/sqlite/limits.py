@@ -5,11 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from tidewheel._model.errors import StoreError
-from tidewheel._model.gate import room, taken
-from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow, Rule, gate_key
-from tidewheel._model.usher import limit_of
+from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow, gate_key
+from tidewheel._model.usher import gate_row, limit_of, rate_of, start_by_hand
 from tidewheel._model.worker import Wakeup
+from tidewheel._store.base import check_gates
 from tidewheel._store.sqlite.gates import Gates, gates_of
 from tidewheel._store.sqlite.rows import keys, text
 from tidewheel._store.sqlite.rules import limit_row, limits_under, rule_of
@@ -50,8 +49,7 @@ def gates(
     connection: sqlite3.Connection, limits: Sequence[str], named: Sequence[str], limit: int, now: int
 ) -> list[GateRow]:
     """See `LimitStore.gates`."""
-    if not 1 <= limit <= 1000:
-        raise ValueError(f"limit={limit}: one call gives 1 to 1000 gates. Name limits or keys to see others.")
+    check_gates(limit)
     asked = set(keys(connection, statement("gates_known"), (text(named),)))
     for one in limits:
         asked.update(keys(connection, statement("gates_list"), (one, limit)))
@@ -59,23 +57,7 @@ def gates(
         asked.update(keys(connection, statement("gates_first"), (limit,)))
     first = sorted(asked)[:limit]
     rules, known = gates_of(connection, first)
-    answers = []
-    for key in first:
-        gate = known[key]
-        free, at = room(rules[key], gate, now)
-        answers.append(
-            GateRow(
-                key=key,
-                limit=limit_of(key),
-                rule=rules[key],
-                used=gate.used,
-                waiting=gate.waiting,
-                room=free,
-                opens_at=at,
-                shut_until=gate.shut_until if gate.shut_until > now else None,
-            )
-        )
-    return answers
+    return [gate_row(key, rules[key], known[key], now) for key in first]
 
 
 def hit(tx: Transaction, hits: Sequence[Hit], now: int) -> list[Allowance]:
@@ -83,26 +65,9 @@ def hit(tx: Transaction, hits: Sequence[Hit], now: int) -> list[Allowance]:
     book = Gates(tx, now)
     asked = [gate_key(one.limit, one.value) for one in hits]
     book.load(set(asked))
-    for one, key in zip(hits, asked, strict=True):
-        _check_rate(one.limit, book.rules[key])
-    answers = []
-    for one, key in zip(hits, asked, strict=True):
-        rule, gate = book.rules[key], book.gates[key]
-        free, at = room(rule, gate, now, one.cost)
-        if free and rule is not None:
-            taken(rule, gate, now, one.cost, holds=False)
-        answers.append(Allowance(allowed=free > 0, remaining=room(rule, gate, now).free, retry_at=at))
+    rules = [rate_of(one, book.rules[key]) for one, key in zip(hits, asked, strict=True)]
+    answers = [
+        start_by_hand(rule, book.gates[key], one.cost, now) for one, key, rule in zip(hits, asked, rules, strict=True)
+    ]
     book.write(sorted(set(asked)))
     return answers
-
-
-def _check_rate(limit: str, rule: Rule | None) -> None:
-    if rule is None:
-        raise StoreError(
-            f"The limit {limit!r} is not declared in this store. Start a worker of the app that has it, or open that app."
-        )
-    if rule.slots is not None or rule.count is None:
-        raise StoreError(
-            f"The limit {limit!r} is none of rates only, so a start by hand cannot be taken from it: there is no attempt "
-            "whose end would give the slot back. Name a rate."
-        )

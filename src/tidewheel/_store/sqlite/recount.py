@@ -10,8 +10,9 @@ from typing import Final
 
 import msgspec
 
+from tidewheel._model.flow import readable
 from tidewheel._model.gate import idle
-from tidewheel._store.sqlite.gates import Gates, readable
+from tidewheel._store.sqlite.gates import Gates
 from tidewheel._store.sqlite.rows import keys, listed, seqs, text
 from tidewheel._store.sqlite.sql import statement
 from tidewheel._store.sqlite.writer import Transaction

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from tidewheel._model.flow import readable
 from tidewheel._model.query import SweepReport
 from tidewheel._model.retention import RetentionRule, rule_for
 from tidewheel._model.state import JobState
 from tidewheel._model.transition import rescue_of
 from tidewheel._model.worker import Wakeup
-from tidewheel._store.sqlite.gates import Gates, readable
+from tidewheel._store.sqlite.gates import Gates
 from tidewheel._store.sqlite.recount import forget, recount
 from tidewheel._store.sqlite.rows import keys, seqs, text
 from tidewheel._store.sqlite.sql import statement

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from tidewheel._model.flow import readable
 from tidewheel._model.job import Claimed, ErrorInfo, LogLine, NewJob
 from tidewheel._model.outcome import Complete, Outcome, RetryLater, Settlement
 from tidewheel._model.query import Accepted, Enqueued
@@ -19,7 +20,7 @@ from tidewheel._model.state import JobState
 from tidewheel._model.transition import Ending, ending_of, on_dead_job, wakeup_for
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo
 from tidewheel._store.base import LOG_LINES
-from tidewheel._store.sqlite.gates import PARKED_MOST, Gates, Picked, readable
+from tidewheel._store.sqlite.gates import PARKED_MOST, Gates, Picked
 from tidewheel._store.sqlite.rows import STATE, listed, new_row, seqs, text
 from tidewheel._store.sqlite.sql import rows_statement, statement
 from tidewheel._store.sqlite.writer import Transaction
