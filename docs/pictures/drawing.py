@@ -4,6 +4,10 @@ python docs/pictures/life_of_a_job.py
 python docs/pictures/backoff.py
 python docs/pictures/transactions.py
 python docs/pictures/limits.py
+python docs/pictures/once.py
+python docs/pictures/graphs.py
+python docs/pictures/fair.py
+python docs/pictures/order.py
 """
 
 from __future__ import annotations

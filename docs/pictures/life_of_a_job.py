@@ -13,7 +13,7 @@ WIDE, HIGH = 178, 66
 NODES = {  # state: (centre x, centre y, colour, what it means)
     S.SCHEDULED: (146, 150, "violet", "waits for its time"),
     S.AVAILABLE: (432, 300, "blue", "may be claimed"),
-    S.PARKED: (432, 412, "sweep", "waits for a limit"),
+    S.PARKED: (432, 412, "sweep", "for a limit, or others"),
     S.RETRYABLE: (146, 450, "orange", "failed, will run again"),
     S.RUNNING: (754, 300, "amber", "held under a lease"),
     S.COMPLETED: (1100, 150, "green", "its result is kept"),
@@ -44,14 +44,42 @@ WAITING = (S.SCHEDULED, S.AVAILABLE, S.PARKED, S.RETRYABLE)
 ARROWS = [
     Arrow(
         "M160 184 C 172 246 240 288 336 289", "sweep", (206, 240), (("sweep", "promote"), ("person", "run now")),
-        ((S.SCHEDULED, Move.PROMOTE, S.AVAILABLE), (S.SCHEDULED, Move.ALTER_RUN_NOW, S.AVAILABLE)), "start",
+        (
+            (S.SCHEDULED, Move.PROMOTE, S.AVAILABLE), (S.SCHEDULED, Move.ALTER_RUN_NOW, S.AVAILABLE),
+            (S.SCHEDULED, Move.REPLACE, S.AVAILABLE),
+        ), "start",
     ),
     Arrow(
-        "M160 416 C 172 354 240 312 336 311", "sweep", (192, 376), (("sweep", "promote"), ("person", "run now")),
-        ((S.RETRYABLE, Move.PROMOTE, S.AVAILABLE), (S.RETRYABLE, Move.ALTER_RUN_NOW, S.AVAILABLE)), "start",
+        "M160 416 C 172 354 240 312 336 311", "sweep", (208, 375), (("sweep", "promote"), ("person", "run now")),
+        (
+            (S.RETRYABLE, Move.PROMOTE, S.AVAILABLE), (S.RETRYABLE, Move.ALTER_RUN_NOW, S.AVAILABLE),
+            (S.RETRYABLE, Move.REPLACE, S.AVAILABLE),
+        ), "start",
     ),
     Arrow("M410 334 L 410 372", "worker", (400, 360), (("worker", "park"),), ((S.AVAILABLE, Move.PARK, S.PARKED),), "end"),
-    Arrow("M454 378 L 454 340", "worker", (464, 360), (("worker", "open"),), ((S.PARKED, Move.OPEN, S.AVAILABLE),), "start"),
+    Arrow(
+        "M454 378 L 454 340", "worker", (464, 360), (("worker", "open"),),
+        (
+            (S.PARKED, Move.OPEN, S.AVAILABLE), (S.PARKED, Move.CHILD_ENDED, S.AVAILABLE),
+            (S.PARKED, Move.REPLACE, S.AVAILABLE),
+        ), "start",
+    ),
+    Arrow(
+        "M343 400 C 200 404 114 360 114 190", "worker", (130, 284), (("worker", "its time is later"),),
+        ((S.PARKED, Move.CHILD_ENDED, S.SCHEDULED),), "start",
+    ),
+    Arrow(
+        "M521 418 C 640 424 860 404 1006 322", "worker", (550, 411), (("worker", "a child failed"),),
+        ((S.PARKED, Move.CHILD_ENDED, S.DISCARDED),), "start",
+    ),
+    Arrow(
+        "M474 445 C 488 476 426 476 432 452", "worker", (424, 463), (("worker", "a child ended"),),
+        ((S.PARKED, Move.CHILD_ENDED, S.PARKED),), "end",
+    ),
+    Arrow(
+        "M36 206 C -6 202 -6 258 30 254", "person", (44, 235), (("person", "replace"),),
+        tuple((state, Move.REPLACE, state) for state in WAITING), "start",
+    ),
     Arrow("M521 288 L 658 288", "worker", (593, 276), (("worker", "claim"),), ((S.AVAILABLE, Move.CLAIM, S.RUNNING),)),
     Arrow(
         "M665 312 L 528 312", "worker", (593, 335), (("worker", "release"), ("sweep", "rescue")),
@@ -83,12 +111,16 @@ ARROWS = [
     ),
     Arrow(
         "M289 512 L 289 532 Q 289 556 313 556 L 1076 556 Q 1100 556 1100 532 L 1100 490", "person", (660, 548),
-        (("person", "cancel"),), tuple((state, Move.ALTER_CANCEL, S.CANCELLED) for state in WAITING),
+        (("person", "cancel"), ("sweep", "expire")),
+        tuple((state, move, S.CANCELLED) for move in (Move.ALTER_CANCEL, Move.EXPIRE) for state in WAITING),
     ),
     Arrow(
         "M1100 78 L 1100 60 Q 1100 36 1076 36 L 470 36 Q 446 36 446 60 L 446 260", "person", (760, 28),
-        (("person", "retry"),),
-        tuple((state, Move.ALTER_RETRY, S.AVAILABLE) for state in (S.COMPLETED, S.DISCARDED, S.CANCELLED)),
+        (("person", "retry"), ("person", "parked while its children run again")),
+        tuple(
+            (state, Move.ALTER_RETRY, then)
+            for then in (S.AVAILABLE, S.PARKED) for state in (S.COMPLETED, S.DISCARDED, S.CANCELLED)
+        ),
     ),
 ]  # fmt: skip
 

@@ -5,17 +5,21 @@ Start with `App`, put `@app.task` on a function, `await task.enqueue(...)`, and 
 
 from tidewheel._admin import DeadLetter
 from tidewheel._app import App
+from tidewheel._batch import Batch, BatchItem
+from tidewheel._batch_task import BatchTask
 from tidewheel._check import Problem
 from tidewheel._config import WorkerOptions
 from tidewheel._context import JobContext, current_job
 from tidewheel._env import Env
+from tidewheel._graphs import Child
 from tidewheel._handle import JobHandle
-from tidewheel._limits import Limit, Rate
+from tidewheel._limits import Breaker, Limit, Rate
 from tidewheel._model.backoff import Backoff, custom, delays, exponential, fixed, linear
 from tidewheel._model.errors import (
     Cancel,
     ConfigError,
     DecodeError,
+    DuplicateJob,
     EncodeError,
     JobCancelled,
     JobFailed,
@@ -24,10 +28,13 @@ from tidewheel._model.errors import (
     LeaseLost,
     LimitKeyError,
     LimitNotFound,
+    NotEnqueued,
     PayloadTooLarge,
+    QueueFull,
     ResultTimeout,
     Retry,
     SchemaMismatch,
+    SlotTimeout,
     Snooze,
     StoreError,
     StoreFull,
@@ -51,7 +58,11 @@ from tidewheel._operations import (
     OperationRunner,
 )
 from tidewheel._outbox import Outbox
-from tidewheel._task import AsyncTask, Configured, PreparedJob, SyncTask, Task
+from tidewheel._places import Fair
+from tidewheel._prepared import Group, PreparedJob, chain, group
+from tidewheel._rules import Backlog, Debounce, KeepLast, Throttle, Unique
+from tidewheel._slots import Slot
+from tidewheel._task import AsyncTask, Configured, SyncTask, Task
 from tidewheel._telemetry import EVENTS, Event
 from tidewheel._version import __version__
 from tidewheel._why import Why
@@ -65,19 +76,29 @@ __all__ = [
     "App",
     "AsyncTask",
     "AttemptRecord",
+    "Backlog",
     "Backoff",
+    "Batch",
+    "BatchItem",
     "BatchResult",
+    "BatchTask",
+    "Breaker",
     "CacheEntry",
     "Cancel",
+    "Child",
     "ConfigError",
     "Configured",
     "DeadLetter",
+    "Debounce",
     "DecodeError",
+    "DuplicateJob",
     "EncodeError",
     "Env",
     "ErrorInfo",
     "Event",
+    "Fair",
     "GateRow",
+    "Group",
     "History",
     "Job",
     "JobCancelled",
@@ -89,12 +110,14 @@ __all__ = [
     "JobNotFound",
     "JobState",
     "Keep",
+    "KeepLast",
     "LeaseLost",
     "Limit",
     "LimitKeyError",
     "LimitNotFound",
     "LimitRow",
     "LogLine",
+    "NotEnqueued",
     "OperationConfig",
     "OperationMetrics",
     "OperationResult",
@@ -104,6 +127,7 @@ __all__ = [
     "PayloadTooLarge",
     "PreparedJob",
     "Problem",
+    "QueueFull",
     "QueueStats",
     "Rate",
     "ResultTimeout",
@@ -112,6 +136,8 @@ __all__ = [
     "RetryPolicy",
     "Rule",
     "SchemaMismatch",
+    "Slot",
+    "SlotTimeout",
     "Snooze",
     "StoreError",
     "StoreFull",
@@ -119,17 +145,21 @@ __all__ = [
     "StoreUnavailable",
     "SyncTask",
     "Task",
+    "Throttle",
     "TidewheelError",
+    "Unique",
     "Why",
     "WorkerInfo",
     "WorkerOptions",
     "WorkerRow",
     "__version__",
+    "chain",
     "current_job",
     "custom",
     "delays",
     "exponential",
     "fixed",
+    "group",
     "keep",
     "linear",
 ]

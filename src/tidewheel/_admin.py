@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tidewheel._facts import explain
+from tidewheel._graphs import Child, cancel_graph, children_of, retry_graph
 from tidewheel._handle import JobHandle
 from tidewheel._model.duration import Span, micros
 from tidewheel._model.job import ErrorInfo, History, Job
@@ -93,6 +94,28 @@ class Jobs:
     async def why(self, job_id: str) -> Why | None:
         """Why a job does not run now, or how it does; None when there is none. See `JobHandle.why`."""
         return await explain(await self._app.opened(), job_id)
+
+    async def children(self, job_id: str) -> tuple[Child, ...]:
+        """The jobs that a job waits for, or waited, with their results; none when it has none, or is gone."""
+        return await children_of(await self._app.opened(), job_id)
+
+    async def cancel_graph(self, job_id: str) -> builtins.list[Altered]:
+        """Cancel a job and all jobs that it waits for, those these wait for, and so on. What other jobs wait for, too,
+        goes on. A process that dies in the middle leaves the rest, for a second call.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
+        return await cancel_graph(await self._app.opened(), job_id)
+
+    async def retry_graph(self, job_id: str) -> builtins.list[Altered]:
+        """Run again, with fresh attempts, what was cancelled or given up of a job and of all jobs that it waits for. Jobs
+        wait again for their children that run again; what has completed is not done twice.
+
+        Raises:
+            JobNotFound: there is no such job, or one that would have to run again is gone. Nothing was changed.
+        """
+        return await retry_graph(await self._app.opened(), job_id)
 
     async def cancel(self, which: Sequence[str] | JobFilter) -> builtins.list[Altered]:
         """End waiting jobs, ask running ones to stop."""
@@ -193,7 +216,7 @@ class DeadLetters:
     async def requeue(self, which: Sequence[str] | JobFilter | None = None) -> int:
         """Run them again with fresh attempts (None: all of them); gives how many."""
         answers = await self._app.jobs.retry(await self._chosen(which))
-        return sum(one.before is JobState.DISCARDED and one.after is JobState.AVAILABLE for one in answers)
+        return sum(one.before is JobState.DISCARDED and one.after is not JobState.DISCARDED for one in answers)
 
     async def purge(self, which: Sequence[str] | JobFilter | None = None, *, older_than: Span | None = None) -> int:
         """Remove them for good (None: all), or only those given up longer than `older_than` ago; gives how many."""

@@ -10,13 +10,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, overload
 
 from tidewheel._admin import DeadLetter, DeadLetters, Jobs, Queues, Workers
-from tidewheel._batches import BATCH, check_batch, new_jobs, send, taken
+from tidewheel._batch import Batch
+from tidewheel._batch_task import MakeBatchTask
 from tidewheel._check import Problem, check_app
 from tidewheel._config import WorkerOptions, app_problems
+from tidewheel._enqueueing import Enqueuing
 from tidewheel._env import Env
 from tidewheel._flows import Declarations
-from tidewheel._handle import JobHandle
-from tidewheel._limits import Limit, Rate
+from tidewheel._limits import Breaker, Limit, Rate
 from tidewheel._limits_admin import Limits
 from tidewheel._model.duration import Span, micros
 from tidewheel._model.errors import ConfigError, StoreError
@@ -24,23 +25,17 @@ from tidewheel._model.job import Job
 from tidewheel._model.query import StoreInfo
 from tidewheel._model.retention import Retention
 from tidewheel._model.retry import RetryPolicy
+from tidewheel._pauses import Pauses
+from tidewheel._places import Fair
 from tidewheel._portal import Portal
 from tidewheel._registering import make_task
 from tidewheel._results import Results
+from tidewheel._rules import Backlog, Debounce, KeepLast, Throttle, Unique
 from tidewheel._serde import MAX_PAYLOAD
 from tidewheel._settings import TaskSettings
-from tidewheel._store.caller import check_sync, drive
-from tidewheel._stores import joining_store, make_store, shown_url
-from tidewheel._task import (
-    DEAD_LETTER_KIND,
-    AsyncTask,
-    P,
-    PreparedJob,
-    R,
-    RunIn,
-    SyncTask,
-    Task,
-)
+from tidewheel._slots import Holder
+from tidewheel._stores import make_store, shown_url
+from tidewheel._task import DEAD_LETTER_KIND, AsyncTask, P, R, RunIn, SyncTask, Task
 from tidewheel._telemetry import Listener, Telemetry
 
 if TYPE_CHECKING:
@@ -52,7 +47,7 @@ MAX_TRACEBACK: Final = 16_384
 """Characters of stack trace kept for a failed attempt, unless the app says otherwise."""
 
 
-class App:
+class App(Enqueuing):
     """Tasks and the store their jobs live in.
 
     Args:
@@ -101,6 +96,7 @@ class App:
         self.workers = Workers(self)
         self.declarations = Declarations()
         self.limits = Limits(self)
+        self.pauses = Pauses(self)
         self._defaults = TaskSettings(retry=RetryPolicy.of(retry if retry is not None else RetryPolicy()))
         self._tasks: dict[str, Task[..., Any]] = {}
         self.dead_letter_kind: str | None = None
@@ -109,6 +105,7 @@ class App:
         self._process = 0
         self._opening: asyncio.Lock | None = None
         self._results: Results | None = None
+        self._holder: Holder | None = None
         self._portal = Portal()
 
     def __repr__(self) -> str:
@@ -138,20 +135,30 @@ class App:
         timeout: Span | None = None,
         soft_timeout: Span | None = None,
         run_in: RunIn | None = None,
-        unique: bool | str | None = None,
+        unique: bool | str | Unique | None = None,
+        throttle: Throttle | None = None,
+        debounce: Debounce | None = None,
+        keep_last: bool | KeepLast | None = None,
+        expires: Span | None = None,
+        backlog: int | Backlog | None = None,
         tags: Iterable[str] | None = None,
         retention: Retention | None = None,
         max_crashes: int | None = None,
         per_worker: int | None = None,
+        fair: Fair | None = None,
+        ageing: Span | None = None,
         concurrency: int | Limit | Sequence[int | Limit] | None = None,
         rate: Rate | Sequence[Rate] | None = None,
+        breaker: Breaker | Sequence[Breaker] | None = None,
     ) -> _Decorator: ...
 
+    @overload
     def task(
         self,
-        fn: Any = None,
+        fn: None = None,
         /,
         *,
+        batch: Batch,
         name: str | None = None,
         queue: str | None = None,
         priority: int | None = None,
@@ -159,18 +166,29 @@ class App:
         timeout: Span | None = None,
         soft_timeout: Span | None = None,
         run_in: RunIn | None = None,
-        unique: bool | str | None = None,
+        unique: bool | str | Unique | None = None,
+        throttle: Throttle | None = None,
+        debounce: Debounce | None = None,
+        keep_last: bool | KeepLast | None = None,
+        expires: Span | None = None,
+        backlog: int | Backlog | None = None,
         tags: Iterable[str] | None = None,
         retention: Retention | None = None,
         max_crashes: int | None = None,
         per_worker: int | None = None,
+        fair: Fair | None = None,
+        ageing: Span | None = None,
         concurrency: int | Limit | Sequence[int | Limit] | None = None,
         rate: Rate | Sequence[Rate] | None = None,
-    ) -> Any:
+        breaker: Breaker | Sequence[Breaker] | None = None,
+    ) -> MakeBatchTask: ...
+
+    def task(self, fn: Any = None, /, **given: Any) -> Any:
         """Make a task of a function: `@app.task` or `@app.task(queue="email", retry=5, ...)`.
 
         Args:
             fn: the function.
+            **given: what follows, by name.
             name: what jobs call it (their *kind*); default: the function's name. Keep it when you rename the function.
             queue: where its jobs wait; default "default".
             priority: 1 (first) to 1000 (last); default 100.
@@ -178,36 +196,34 @@ class App:
             timeout: an attempt may take so long (seconds, or "30s"), then it is ended and retried; default: no limit.
             soft_timeout: after so long the handler is asked to wind up (`current_job().cancelled`).
             run_in: "loop" (async functions), "thread" (plain ones), or "process" for CPU-bound plain functions.
-            unique: at most one live job of the task (with the same arguments: `True`; or under a fixed key).
+            unique: at most one live job of the task (with the same arguments: `True`; or under a fixed key); a `Unique` says
+                by what key, for how long, and what becomes of the others.
+            throttle: drop what is enqueued above so many jobs in a time: a `Throttle`.
+            debounce: run once it has been quiet for a while: a `Debounce`.
+            keep_last: one runs, and of those behind it only the newest stays: `True`, or a `KeepLast`. A task has one of
+                these four at most.
+            expires: a job that has not started after so long is cancelled (`tidewheel.Expired`); default: never.
+            backlog: at most so many jobs wait: a number, or a `Backlog`.
             tags: words to find its jobs by.
             retention: how long its ended jobs are kept.
             max_crashes: so many lost workers make a dead letter of a job; default 3.
             per_worker: at most so many attempts at once in each worker process; others go on. Default: no limit of its own.
+            fair: tenants take turns in the line, however many jobs each has: a `Fair`.
+            ageing: so long a wait is worth one step of priority (seconds, or "1m"), so that nothing waits for ever.
+            batch: the function handles many jobs in one call: a `Batch`. It takes a list, each job is one item of it.
             concurrency: at most so many attempts at once, wherever they run: a number, a `Limit`, or several.
             rate: at most so many starts in a time: a `Rate`, or several. A job starts when all its limits let it.
+            breaker: nothing starts for a while after so many failures: a `Breaker`, or several.
 
         Raises:
             ConfigError: every setting that cannot work, at once, or a name that is taken.
         """
-        given = {
-            "queue": queue, "priority": priority, "retry": retry, "timeout": timeout, "soft_timeout": soft_timeout,
-            "unique": unique, "tags": tags, "retention": retention, "max_crashes": max_crashes,
-            "per_worker": per_worker,
-        }  # fmt: skip
-        limits = {"concurrency": concurrency, "rate": rate}
         if fn is None:
-            return lambda function: self._register(function, name, run_in, given, limits)
-        return self._register(fn, name, run_in, given, limits)
+            return lambda function: self._register(function, given)
+        return self._register(fn, given)
 
-    def _register(
-        self,
-        fn: Callable[..., Any],
-        name: str | None,
-        run_in: RunIn | None,
-        given: Mapping[str, Any],
-        limited: Mapping[str, Any],
-    ) -> Task[..., Any]:
-        task = make_task(self, self._defaults, fn, name=name, run_in=run_in, given=given, limited=limited)
+    def _register(self, fn: Callable[..., Any], given: Mapping[str, Any]) -> Task[..., Any]:
+        task = make_task(self, self._defaults, fn, given)
         self._tasks[task.name] = task
         self.declarations.add(task.limits)
         return task
@@ -237,69 +253,11 @@ class App:
                     await told
 
         tell.__doc__ = f"Calls {name} for a dead letter."
-        self._register(tell, DEAD_LETTER_KIND, "loop", {"retry": 5}, {})
+        self._register(tell, {"name": DEAD_LETTER_KIND, "run_in": "loop", "retry": 5})
         self.dead_letter_kind = DEAD_LETTER_KIND
         return fn
 
-    # -- enqueue
-
-    async def enqueue_one(self, prepared: PreparedJob[R]) -> JobHandle[R]:
-        """Add one prepared job. See `Task.enqueue`."""
-        store = await self.ready()
-        new = prepared.new
-        (answer,) = await store.enqueue([new])
-        return JobHandle(self, answer.id, new.kind, new.queue, answer.inserted)
-
-    async def enqueue_many(
-        self, jobs: Iterable[PreparedJob[R]], *, batch: int = BATCH, connection: object | None = None
-    ) -> list[JobHandle[R]]:
-        """Add many jobs, `batch` to a round trip; each batch is added whole or not at all.
-
-        Takes any iterable, also an endless-looking generator: only two batches are in memory at a time,
-        besides the handles it gives back in order.
-
-        With `connection` (sqlite3, asyncpg, psycopg or SQLAlchemy, to the app's own database) the jobs are enqueued in
-        the transaction that is open on it: they exist when you commit, and never did when you roll back.
-
-        Raises:
-            StoreUnavailable, StoreFull, StoreError: batches before the failing one are in, the one after it may be.
-                Give jobs ids of their own to repeat the whole call without doubling them.
-                A failed call leaves a transaction of yours usable, with the batches before the failing one in it.
-            TypeError: something that is no prepared job, or a connection that is none of those.
-            ConfigError: the app's store cannot join a transaction; its message names the remedy.
-            LimitKeyError: a limit finds no key in a job's arguments; says which job. Batches before its own are in.
-        """
-        check_batch(batch)
-        if connection is not None:
-            return await self._join(connection, jobs, batch)
-        answered = await send(await self.ready(), jobs, batch)
-        return [handle for part, answers in answered for handle in self._handles(part, answers)]
-
-    def enqueue_in(
-        self, connection: object, jobs: Iterable[PreparedJob[R]], *, batch: int = BATCH
-    ) -> list[JobHandle[R]]:
-        """`enqueue_many` in the transaction of a sync `connection`, for sync code: no event loop, no other thread.
-
-        Raises: as `enqueue_many`.
-        """
-        check_batch(batch)
-        check_sync(connection)
-        return drive(self._join(connection, jobs, batch))
-
-    async def _join(self, connection: object, jobs: Iterable[PreparedJob[R]], batch: int) -> list[JobHandle[R]]:
-        """The store is not opened for it: opening may want to write, and the caller may hold the lock."""
-        store = joining_store(self._store, self.url)
-        handles: list[JobHandle[R]] = []
-        source = iter(jobs)
-        while part := taken(source, batch, len(handles)):
-            handles += self._handles(part, await store.enqueue_in(connection, new_jobs(part)))
-        return handles
-
-    def _handles(self, prepared: Sequence[PreparedJob[R]], answers: list[Any]) -> list[JobHandle[R]]:
-        return [
-            JobHandle(self, answer.id, one.new.kind, one.new.queue, answer.inserted)
-            for one, answer in zip(prepared, answers, strict=True)
-        ]
+    # -- results
 
     async def ended(self, job_id: str, kind: str, timeout: Span | None) -> Job:
         """Wait until a job has ended. See `JobHandle.result`."""
@@ -341,13 +299,19 @@ class App:
             )
         if self._loop is not loop:
             self._loop, self._opening, self._process = loop, asyncio.Lock(), os.getpid()
-            self._results = None
+            self._results = self._holder = None
         assert self._opening is not None  # noqa: S101 -- set with the loop
         async with self._opening:
             if self._results is None:
                 await self._store.open()
                 self._results = Results(self._store)
         return self._store
+
+    @property
+    def slot_holder(self) -> Holder:
+        """What keeps the slots that are held by hand in this event loop."""
+        self._holder = self._holder or Holder(self)
+        return self._holder
 
     async def ready(self) -> Store:
         """The same, and it knows the limits of the tasks: for whoever puts work in or takes it out."""
@@ -373,6 +337,9 @@ class App:
         if self._results is not None:
             results, self._results = self._results, None
             await results.close()
+            if self._holder is not None:
+                await self._holder.close()
+                self._holder = None
             await self._store.close()
             self.declarations.forget()
         self._loop = None

@@ -7,19 +7,23 @@ import inspect
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from tidewheel._model.errors import LimitKeyError
 from tidewheel._model.job import NewJob
 from tidewheel._model.query import Enqueued
-from tidewheel._task import PreparedJob, R
+from tidewheel._prepared import PreparedJob, R, in_order
 
 if TYPE_CHECKING:
     from tidewheel._store.base import Store
 
 T = TypeVar("T")
+Batched: TypeAlias = list[tuple[Sequence[PreparedJob[R]], list[Enqueued]]]
+"""Prepared jobs with their answers."""
 BATCH: Final = 1024
 _SOME: Final = 128
+_id, _after = attrgetter("id"), attrgetter("after")
 
 
 def check_batch(batch: int) -> None:
@@ -32,27 +36,36 @@ def check_batch(batch: int) -> None:
         raise ValueError(f"batch={batch} must be 1 to 10000 jobs.")
 
 
-async def send(
-    store: Store, jobs: Iterable[PreparedJob[R]], batch: int
-) -> list[tuple[Sequence[PreparedJob[R]], list[Enqueued]]]:
+async def send(store: Store, jobs: Iterable[PreparedJob[R]], batch: int) -> Batched[R]:
     """Enqueue all of them, `batch` a call; only two batches are under way at a time. Gives them with their answers."""
-    done: list[tuple[Sequence[PreparedJob[R]], list[Enqueued]]] = []
+    done: Batched[R] = []
     source, before = iter(jobs), 0
-    under_way: deque[tuple[asyncio.Task[list[Enqueued]], list[PreparedJob[R]]]] = deque()
+    sent: set[str] = set()
+    under_way: deque[tuple[asyncio.Task[list[Enqueued]], list[PreparedJob[R]], Sequence[int]]] = deque()
     try:
         while True:
             part = await _gathered(source, batch, before)
             before += len(part)
-            if part:
-                under_way.append((asyncio.create_task(store.enqueue(new_jobs(part))), part))
-            elif not under_way:
+            if not part and not under_way:
                 return done
-            # The next batch is encoded while the store writes this one.
-            if len(under_way) > 1 or not part:
-                done.append((under_way[0][1], await under_way[0][0]))
+            new, places = new_jobs(part, sent)
+            # The next batch is encoded while the store writes this one, but what waits for others comes behind them.
+            at_most = 0 if not part or places else 1
+            while len(under_way) > at_most:
+                done.append(await _answered(under_way[0]))
                 under_way.popleft()
+            if part:
+                under_way.append((asyncio.create_task(store.enqueue(new)), part, places))
     finally:  # after a failure: what was sent already is not left behind
-        await asyncio.gather(*(task for task, _ in under_way), return_exceptions=True)
+        await asyncio.gather(*(task for task, *_ in under_way), return_exceptions=True)
+
+
+async def _answered(
+    sent: tuple[asyncio.Task[list[Enqueued]], list[PreparedJob[R]], Sequence[int]],
+) -> tuple[Sequence[PreparedJob[R]], list[Enqueued]]:
+    task, part, places = sent
+    answers = await task
+    return part, [answers[place] for place in places] if places else answers
 
 
 async def _gathered(source: Iterator[T], count: int, before: int) -> list[T]:
@@ -84,14 +97,16 @@ def taken(source: Iterator[T], count: int, before: int) -> list[T]:
     return part
 
 
-def new_jobs(prepared: Sequence[Any]) -> list[NewJob]:
-    """What the store is given for prepared jobs.
+def new_jobs(prepared: Sequence[Any], sent: set[str]) -> tuple[list[NewJob], Sequence[int]]:
+    """What the store is given for prepared jobs, with those that they bring along and that were not `sent` before; and
+    where in it each of them is: nothing when none of them waits for others, for then they are the same.
 
     Raises:
         TypeError: something else is among them.
+        ConfigError: they wait for one another.
     """
     try:
-        return [one.new for one in prepared]
+        new = [one.new for one in prepared]
     except AttributeError:
         wrong = next(one for one in prepared if not isinstance(one, PreparedJob))
         if inspect.iscoroutine(wrong):
@@ -99,3 +114,11 @@ def new_jobs(prepared: Sequence[Any]) -> list[NewJob]:
         raise TypeError(
             f"enqueue_many() got {wrong!r}, which is no prepared job. Make them with task.job(...), not task.enqueue(...)."
         ) from None
+    places: Sequence[int] = ()
+    if any(map(_after, new)):
+        own = {one.id for one in new}
+        new = [one for one in in_order(prepared) if one.id in own or one.id not in sent]
+        place = {one.id: number for number, one in enumerate(new)}
+        places = [place[one.id] for one in prepared]
+    sent.update(map(_id, new))
+    return new, places

@@ -89,28 +89,42 @@ def _check_task(task: Task[..., object]) -> list[Problem]:
                 "Drop per_worker, or make it less than that limit.",
             )
         )
-    return found + _check_limits(task)
+    if task.batch is not None and least is not None and least < task.batch.size:
+        found.append(
+            Problem(
+                "warning",
+                where,
+                f"No batch ever has {task.batch.size} jobs: no more than {least} of its jobs run at once anywhere.",
+                "Make the batch smaller or the limit larger.",
+            )
+        )
+    return found + _check_paths(task)
 
 
-def _check_limits(task: Task[..., object]) -> list[Problem]:
+def _check_paths(task: Task[..., object]) -> list[Problem]:
     """Keys and costs that a job may not have, as far as type hints tell."""
-    if not task.limits:
+    paths = [(f"limit {name}", "key", limit.key) for name, limit in task.limits]
+    paths += [(f"limit {name}", "cost", limit.cost) for name, limit in task.limits if not isinstance(limit.cost, int)]
+    if task.batch is not None:
+        paths.append(("batch", "key", task.batch.key))
+    if (rule := task.settings.rule) is not None:
+        paths.append((type(rule).__name__, "key", rule.key))
+    if not any(isinstance(path, str) for _, _, path in paths):
         return []
     from tidewheel._path_types import path_doubt
 
     try:
-        hints = typing.get_type_hints(task.fn)
-    except Exception:  # noqa: BLE001 -- hints that cannot be resolved are told of above
+        hints = task.codec.hints
+    except ConfigError:  # told of above
         return []
     return [
         Problem(
             "warning",
             f"task {task.name}",
-            f"limit {name}: {what}={path!r}: {doubt}. Such a job is refused when it is enqueued.",
+            f"{which}: {what}={path!r}: {doubt}. Such a job is refused when it is enqueued.",
             f"Make the path lead to a text or a number that is always there, or give {what}= a function.",
         )
-        for name, limit in task.limits
-        for what, path in (("key", limit.key), ("cost", limit.cost))
+        for which, what, path in paths
         if isinstance(path, str) and (doubt := path_doubt(path, hints.get(str(steps_of(path)[0]), typing.Any)))
     ]
 

@@ -9,13 +9,17 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from tidewheel._graphs import Child, children_of
 from tidewheel._model.errors import Cancel, LeaseLost
 from tidewheel._model.job import Claimed, LogLine
 from tidewheel._serde import encode, storable
+
+if TYPE_CHECKING:
+    from tidewheel._app import App
 
 _BUFFER: Final = 1000
 _MESSAGE: Final = 8192
@@ -39,7 +43,8 @@ def current_job() -> JobContext:
         return current.get()
     except LookupError:
         raise RuntimeError(
-            "current_job() was called outside a handler. It works inside functions that a worker runs."
+            "current_job() was called outside a handler. It works inside functions that a worker runs; one that handles "
+            "a batch takes list[BatchItem[...]] and finds its jobs there."
         ) from None
 
 
@@ -80,7 +85,7 @@ class JobContext:
     # One is made for every attempt, most of them are never looked at: what is seldom used is made when needed.
     __slots__ = (
         "_changed", "_claimed", "_clock", "_event", "_lines", "_on_return", "_on_stop", "_progress", "_stopped",
-        "borrowed", "lost", "stop_reason",
+        "app", "borrowed", "lost", "stop_reason",
     )  # fmt: skip
     _lock = threading.Lock()  # one for all: it is held for moments only
 
@@ -94,6 +99,8 @@ class JobContext:
         self._event: threading.Event | None = None
         self._on_stop: tuple[Callable[[], None], ...] = ()
         self._on_return: Callable[[], None] | None = None
+        self.app: App | None = None
+        """The app of its task, where that is known."""
         self.borrowed = False
         """True while a beat is writing news: an outcome that overtook it would have them refused."""
         self.stop_reason = ""
@@ -155,6 +162,21 @@ class JobContext:
     def meta(self) -> Any:
         """The object given as `meta` when it was enqueued, or None."""
         return msgspec.json.decode(self._claimed.meta) if self._claimed.meta else None
+
+    async def children(self) -> tuple[Child, ...]:
+        """The jobs that this one waited for, with their results, in the order in which they were named. In a plain
+        function: `app.run_sync(current_job().children())`.
+
+        Raises:
+            RuntimeError: in a child process, for a function under another name than its task's.
+            StoreUnavailable, StoreError: the database did not answer.
+        """
+        if self.app is None:
+            raise RuntimeError(
+                f"The app of {self.kind} is not known in this process, so nobody can be asked. Ask an app that is: "
+                f"app.run_sync(app.jobs.children('{self.id}'))."
+            )
+        return await children_of(await self.app.opened(), self.id)
 
     @property
     def cancelled(self) -> bool:

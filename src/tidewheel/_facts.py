@@ -5,20 +5,22 @@ They are not one atom. When the job has changed in the meantime they are asked a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
-from tidewheel._model.flow import Pass
+from tidewheel._evidence import HOLDERS, Facts, GateFact, suspect
+from tidewheel._model.flow import CHILDREN, NO_GATES, Pass
 from tidewheel._model.gate import Gate, room
 from tidewheel._model.job import Job
 from tidewheel._model.limit import GateRow, LimitRow, merged
 from tidewheel._model.query import JobFilter
 from tidewheel._model.state import JobState
 from tidewheel._model.usher import limit_of
+from tidewheel._pauses import paused_kinds
 from tidewheel._store.base import MAX_BATCH, Store
-from tidewheel._why import Facts, GateFact, Why, refuses, suspect, why
+from tidewheel._why import Why, refuses, why
 
 _MOST: Final = 1000
 """Rows looked at in a line, and of those that run."""
@@ -53,20 +55,38 @@ async def _gather(store: Store, job: Job) -> Facts:
     facts = Facts(job=job, now=(await store.info()).now)
     if job.state.final:
         return facts
+    if job.parked_by == CHILDREN:
+        facts = await _children(store, facts)
     facts = replace(facts, workers=tuple(await store.workers()))
+    if (job.expires_at is not None and job.expires_at <= facts.now) or job.parked_by in NO_GATES:
+        return facts
     if job.state not in (JobState.AVAILABLE, JobState.PARKED):
         return facts
     facts = replace(facts, gates=await _gates(store, job, facts.now))
+    if turns := [one.row.holder for one in facts.gates if one.row.holder is not None and not one.mine]:
+        facts = replace(facts, states=await _states(store, turns))
     shut = next((code for one in facts.gates if (code := refuses(one)) is not None), None)
     if shut is None or job.state is JobState.AVAILABLE:
         # No other question tells whether a queue is paused; this one counts, which takes its time beside many rows.
         facts = replace(facts, queue_paused=any(one.paused for one in await store.queues() if one.name == job.queue))
-        if facts.queue_paused or not facts.able:
+        facts = replace(facts, task_paused=job.kind in await paused_kinds(store))
+        if facts.queue_paused or facts.task_paused or not facts.able:
             return facts
-    if shut in (None, "limit_full"):
+    if shut in (None, "limit_full", "breaker"):
         page = await store.list(JobFilter(states=(JobState.RUNNING,)), limit=_MOST)
         facts = replace(facts, running=page.jobs, all_running=page.next is None)
     return await _line(store, facts) if shut is None else facts
+
+
+async def _children(store: Store, facts: Facts) -> Facts:
+    """The jobs it waits for, and how the first of them stand."""
+    edges = tuple(one for one in await store.edges([facts.job.id]) if one.parent == facts.job.id)
+    waits = [one.child for one in edges if one.state is None]
+    return replace(facts, children=edges, states=await _states(store, waits[:HOLDERS]))
+
+
+async def _states(store: Store, ids: Sequence[str]) -> dict[str, JobState]:
+    return {one.id: one.state for one in await store.get(ids) if one is not None}
 
 
 async def _gates(store: Store, job: Job, now: int) -> tuple[GateFact, ...]:
@@ -80,8 +100,9 @@ async def _gates(store: Store, job: Job, now: int) -> tuple[GateFact, ...]:
         return ()
     limits = {row.name: row for row in await store.limits()}
     known = {row.key: row for row in await store.gates(keys=list(passes), limit=_MOST)}
+    rows = {key: known.get(key) or _new_gate(key, limits, now) for key in passes}
     return tuple(
-        GateFact(one, known.get(key) or _new_gate(key, limits, now), _paused_by(key, limits))
+        GateFact(one, rows[key], _paused_by(key, limits), mine=rows[key].holder == job.id)
         for key, one in passes.items()
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from tidewheel._limits import MOST, AnyLimit, Limit, Rate, name_problem
+from tidewheel._limits import MOST, AnyLimit, Breaker, Limit, Rate, name_problem
 from tidewheel._model.errors import ConfigError, LimitKeyError
 from tidewheel._model.flow import Flow, Pass, flow_text
 from tidewheel._model.limit import LimitRow
@@ -17,10 +17,19 @@ from tidewheel._paths import NotFound, Source, reader, shown, source_problem, so
 from tidewheel._serde import to_plain
 
 if TYPE_CHECKING:
+    from tidewheel._settings import TaskSettings
     from tidewheel._store.base import LimitStore
 
 LONGEST_VALUE: Final = 200
 """Characters of a key that are kept as they are."""
+
+
+_KINDS: Final[dict[str, type[AnyLimit]]] = {"concurrency": Limit, "rate": Rate, "breaker": Breaker}
+_WANTED: Final[dict[type[AnyLimit], str]] = {
+    Limit: "a number or a Limit(...)",
+    Rate: "a Rate(...), such as Rate(100, per='1m')",
+    Breaker: "a Breaker(...), such as Breaker(5, within='1m', open_for='30s')",
+}
 
 
 class Named(NamedTuple):
@@ -31,9 +40,9 @@ class Named(NamedTuple):
 
 
 def limits_of(
-    task: str, fn: Callable[..., Any], concurrency: Any, rate: Any, known: Mapping[str, AnyLimit]
+    task: str, fn: Callable[..., Any], given: Mapping[str, Any], known: Mapping[str, AnyLimit]
 ) -> tuple[Named, ...]:
-    """The limits of a task, from its options; `known` are those of the app's other tasks.
+    """The limits of a task, from its options by name; `known` are those of the app's other tasks.
 
     Raises:
         ConfigError: everything that cannot work, at once.
@@ -41,8 +50,8 @@ def limits_of(
     parameters = inspect.signature(fn).parameters
     problems: list[str] = []
     found: dict[str, AnyLimit] = {}
-    for sort, kind, given in (("concurrency", Limit, concurrency), ("rate", Rate, rate)):
-        for one in _several(given):
+    for sort, kind in _KINDS.items():
+        for one in _several(given.get(sort)):
             try:
                 limit = _as_limit(one, kind)
             except ConfigError as error:
@@ -57,11 +66,49 @@ def limits_of(
                     f"there are two limits named {name!r}: {other} and {limit}. Give one of them another name=, or give "
                     "the same object to both."
                 )
+            wrong += _order_problems(name, limit, found, known)
             problems += [f"{task}: {sort}: {problem}" for problem in wrong if problem]
             found[name] = limit
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     return tuple(Named(*one) for one in found.items())
+
+
+def _order_problems(
+    name: str, limit: AnyLimit, found: Mapping[str, AnyLimit], known: Mapping[str, AnyLimit]
+) -> Iterable[str]:
+    """An order is that of one line: of one task, and of one limit."""
+    if not in_order(limit):
+        return
+    if name in known:
+        yield f"the limit {name!r} has an order, and another task uses it, too. Give each task a limit of its own."
+    if others := [one for one, other in found.items() if one != name and in_order(other)]:
+        yield f"{name!r} and {others[0]!r} both have an order. Keep the one you mean."
+
+
+def in_order(limit: AnyLimit) -> bool:
+    """Whether its jobs start one by one, in the order of their line."""
+    return isinstance(limit, Limit) and limit.order is not None
+
+
+def check_in_line(task: str, limits: Sequence[Named], before: TaskSettings, after: TaskSettings) -> None:
+    """Refuse settings by which a job would leave the line that the others of its key stand in.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    for name in (one.name for one in limits if in_order(one.limit)):
+        moved = [what for what in ("queue", "priority", "lifo") if getattr(before, what) != getattr(after, what)]
+        if moved:
+            raise ConfigError(
+                [
+                    f"{task}: {what}={getattr(after, what)!r}: its jobs start in the order of one line (the limit "
+                    f"{name!r}), and this one would stand elsewhere. Leave it out."
+                    for what in moved
+                ]
+            )
+        if after.fair is not None:
+            raise ConfigError(f"{task}: fair moves jobs in line, and the limit {name!r} keeps their order. Keep one.")
 
 
 def _several(given: Any) -> Sequence[Any]:
@@ -70,7 +117,7 @@ def _several(given: Any) -> Sequence[Any]:
     return tuple(given) if isinstance(given, list | tuple | set | frozenset) else (given,)
 
 
-def _as_limit(given: Any, kind: type[Limit | Rate]) -> AnyLimit:
+def _as_limit(given: Any, kind: type[AnyLimit]) -> AnyLimit:
     if isinstance(given, kind):
         return given
     if kind is Limit and isinstance(given, int):
@@ -79,8 +126,9 @@ def _as_limit(given: Any, kind: type[Limit | Rate]) -> AnyLimit:
         raise ConfigError(f"{given} counts starts in a time. Give it as rate=.")
     if isinstance(given, Limit):
         raise ConfigError(f"{given} counts what runs at once. Give it as concurrency=.")
-    wanted = "a number or a Limit(...)" if kind is Limit else "a Rate(...), such as Rate(100, per='1m')"
-    raise ConfigError(f"{shown(given)} must be {wanted}, or a list of such.")
+    if isinstance(given, Breaker):
+        raise ConfigError(f"{given} counts failures. Give it as breaker=.")
+    raise ConfigError(f"{shown(given)} must be {_WANTED[kind]}, or a list of such.")
 
 
 def _default_name(task: str, sort: str, key: Source | None) -> str:
@@ -102,7 +150,11 @@ def _named(what: str, problem: str) -> str:
 
 
 def _same(one: AnyLimit, other: AnyLimit) -> bool:
-    return (one.rule, one.key, one.cost) == (other.rule, other.key, other.cost)
+    return _meaning(one) == _meaning(other)
+
+
+def _meaning(limit: AnyLimit) -> tuple[Any, ...]:
+    return limit.rule, limit.key, limit.cost, limit.order if isinstance(limit, Limit) else None
 
 
 class Measure:
@@ -111,7 +163,9 @@ class Measure:
     def __init__(self, task: str, fn: Callable[..., Any], limits: Sequence[Named]) -> None:
         parameters = inspect.signature(fn).parameters
         self._task = task
-        self._entries = [_Entry.of(one, parameters) for one in limits]
+        # One with an order comes first: see `Pass.order`.
+        first = sorted(limits, key=lambda one: not in_order(one.limit))
+        self._entries = [_Entry.of(one, parameters) for one in first]
         self.fixed = None if any(entry.value or entry.cost for entry in self._entries) else self.flow(None)
         """The flow of all its jobs, when they pass the same gates at the same cost."""
 
@@ -127,7 +181,9 @@ class Measure:
                 name,
                 "" if value is None else self._value(name, limit, value, arguments),
                 (limit.cost or 1) if cost is None else self._cost(name, limit, cost, arguments),
-                isinstance(limit, Limit),
+                isinstance(limit, Breaker) or (isinstance(limit, Limit) and limit.order is None),
+                (isinstance(limit, Limit) and limit.order) or "",
+                isinstance(limit, Breaker),
             )
             passes.setdefault(one.key, one)
         return flow_text(Flow(tuple(passes.values())))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import msgspec
 
 from tidewheel._facts import explain
+from tidewheel._graphs import Child, children_of
 from tidewheel._model.duration import Span
 from tidewheel._model.errors import JobCancelled, JobFailed, JobNotFound
 from tidewheel._model.job import History, Job, LogLine
-from tidewheel._model.query import Action
+from tidewheel._model.query import Action, Enqueued
 from tidewheel._model.state import JobState
 from tidewheel._why import Why
 
@@ -28,7 +29,8 @@ class JobHandle(msgspec.Struct, Generic[R], frozen=True, eq=False, gc=False):
     kind: str
     queue: str
     created: bool
-    """False when a job with this id or unique key existed already: this is that job."""
+    """False when no job came of the enqueue: this is the one that was there already; see `did`."""
+    _answer: Enqueued | None = None
 
     def __repr__(self) -> str:
         return f"<JobHandle {self.kind} {self.id}>"
@@ -38,6 +40,31 @@ class JobHandle(msgspec.Struct, Generic[R], frozen=True, eq=False, gc=False):
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    @property
+    def did(self) -> Literal["created", "existing", "replaced", "dropped", "full"]:
+        """What the enqueue did. "created": a new job. "existing": nothing, for this job has its id or its key. "replaced":
+        this job, which waits, took over what the new one said. "dropped": nothing, its `Throttle` lets no more in; this is
+        the last one it let in. "full": nothing, as many wait as may, and the job with this id does not exist.
+        """
+        if self.created or self._answer is None:
+            return "created" if self.created else "existing"
+        return self._answer.did or "existing"
+
+    @property
+    def cancelled(self) -> str | None:
+        """Id of the job that was cancelled, or asked to stop, to make room for this one."""
+        return self._answer.cancelled if self._answer else None
+
+    @property
+    def remaining(self) -> int | None:
+        """With a `Throttle`: how many more its window lets in; else None."""
+        return self._answer.remaining if self._answer else None
+
+    @property
+    def reset_at(self) -> int | None:
+        """With a `Throttle`: when its next window may begin, in microseconds since 1970; else None."""
+        return self._answer.reset_at if self._answer else None
 
     async def info(self) -> Job:
         """The job's row as it is now.
@@ -81,6 +108,10 @@ class JobHandle(msgspec.Struct, Generic[R], frozen=True, eq=False, gc=False):
         """The log lines, oldest first (the newest 1000 are kept). Raises JobNotFound."""
         return (await self.history()).logs
 
+    async def children(self) -> tuple[Child, ...]:
+        """The jobs that it waits for, or waited, with their results, in the order in which they were named."""
+        return await children_of(await self._app.opened(), self.id)
+
     async def result(self, timeout: Span | None = None) -> R:
         """Wait for the job to end and give back what its handler returned, as its return type.
 
@@ -90,7 +121,7 @@ class JobHandle(msgspec.Struct, Generic[R], frozen=True, eq=False, gc=False):
         Raises:
             ResultTimeout: it has not ended by then; it goes on.
             JobFailed: it was given up; the error and its stack are in the exception.
-            JobCancelled: it was cancelled.
+            JobCancelled: it was cancelled, by somebody or by a rule of its task; it says which.
             JobNotFound: it was deleted, or pruned before anybody asked.
             DecodeError: the stored result does not fit the return type.
         """
@@ -99,9 +130,11 @@ class JobHandle(msgspec.Struct, Generic[R], frozen=True, eq=False, gc=False):
             task = self._app.tasks.get(job.kind)
             text = job.result or "null"
             return cast("R", task.codec.decode_result(text) if task else msgspec.json.decode(text))
-        if job.state is JobState.CANCELLED:
-            raise JobCancelled(f"The job {self.id} ({self.kind}) was cancelled.")
         error = job.error
+        if job.state is JobState.CANCELLED:
+            ours = error if error is not None and error.type.startswith("tidewheel.") else None
+            reason = f" ({ours.type}: {ours.message})" if ours else ""
+            raise JobCancelled(f"The job {self.id} ({self.kind}) was cancelled{reason}.")
         if error is None:
             raise JobFailed(f"The job {self.id} ({self.kind}) was given up.")
         raise JobFailed(

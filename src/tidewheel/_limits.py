@@ -5,9 +5,9 @@ The numbers live in the store, where an operator may change them; a job carries 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from tidewheel._model.duration import Span, micros
 from tidewheel._model.errors import ConfigError
@@ -29,6 +29,9 @@ class Limit:
             `"args.items[0].id"`), or a function of the arguments by name.
         name: what operators call it, without a colon. Tasks that use limits of one name share it. Default:
             `<task>.concurrency`, with the key's path behind it.
+        order: with one slot: the jobs of a key start in the order of their line. "block": the first one keeps the slot
+            until it has ended for good, so the others wait also while it waits for its next attempt. "skip": it keeps the
+            slot for an attempt, as always, and lines up again. Default: no order is promised.
 
     Raises:
         ConfigError: every value that cannot work, at once.
@@ -37,9 +40,16 @@ class Limit:
     slots: int
     key: Source | None = None
     name: str | None = None
+    order: Literal["block", "skip"] | None = None
 
     def __post_init__(self) -> None:
-        _refuse(self, [*whole_problem("slots", self.slots), *_common_problems(self)])
+        refuse(self, [*whole_problem("slots", self.slots), *_common_problems(self), *self._order_problems()])
+
+    def _order_problems(self) -> Iterable[str]:
+        if self.order is not None and self.order not in ("block", "skip"):
+            yield f'order={self.order!r} must be "block" or "skip", or be left out.'
+        elif self.order is not None and self.slots != 1:
+            yield f"order={self.order!r} means one job after the other: give slots=1, not {self.slots!r}."
 
     @property
     def rule(self) -> Rule:
@@ -79,7 +89,7 @@ class Rate:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        _refuse(self, [*self._problems(), *_common_problems(self)])
+        refuse(self, [*self._problems(), *_common_problems(self)])
 
     @property
     def rule(self) -> Rule:
@@ -110,7 +120,56 @@ class Rate:
         return wrong
 
 
-AnyLimit: TypeAlias = Limit | Rate
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """After `failures` failed attempts within `within` nothing starts for `open_for`. Then `probes` at a time try: one that
+    completes lets all pass again, one that fails shuts the breaker for another `open_for`.
+
+    An attempt has failed when it will be retried, was given up, or lost its worker. Who is stopped keeps its attempts.
+
+    Args:
+        failures: so many; 1 to 1000.
+        within: in so long, in seconds or as text ("1m").
+        open_for: nothing starts for so long.
+        probes: so many attempts at once try after that; default 1.
+        key: see `Limit`.
+        name: see `Limit`. Default: `<task>.breaker`, with the key's path behind it.
+
+    Raises:
+        ConfigError: every value that cannot work, at once.
+    """
+
+    failures: int
+    within: Span
+    open_for: Span
+    probes: int = 1
+    key: Source | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        refuse(self, [*self._problems(), *_common_problems(self)])
+
+    @property
+    def rule(self) -> Rule:
+        """What the store is told."""
+        return Rule(
+            failures=self.failures, within=micros(self.within), open_for=micros(self.open_for), probes=self.probes
+        )
+
+    @property
+    def cost(self) -> None:
+        """An attempt is an attempt."""
+
+    def _problems(self) -> Iterable[str]:
+        yield from whole_problem("failures", self.failures)
+        if not whole_problem("failures", self.failures) and self.failures > SLIDING_MOST:
+            yield f"failures={self.failures} is over {SLIDING_MOST}, the most that a breaker remembers. Give fewer."
+        yield from (problem.replace("per", "within", 1) for problem in per_problem(self.within))
+        yield from (problem.replace("per", "open_for", 1) for problem in per_problem(self.open_for))
+        yield from whole_problem("probes", self.probes)
+
+
+AnyLimit: TypeAlias = Limit | Rate | Breaker
 
 
 def whole_problem(what: str, value: Any) -> list[str]:
@@ -156,7 +215,13 @@ def _common_problems(limit: AnyLimit) -> Iterable[str]:
         yield problem
 
 
-def _refuse(limit: AnyLimit, problems: list[str]) -> None:
+def refuse(given: object, problems: Sequence[str]) -> None:
+    """Refuse a limit, or a rule, that cannot work.
+
+    Raises:
+        ConfigError: there are problems; each is told with what it is about.
+    """
     if problems:
-        what = type(limit).__name__ + (f" {limit.name!r}" if limit.name else "")
+        name = getattr(given, "name", None)
+        what = type(given).__name__ + (f" {name!r}" if name else "")
         raise ConfigError([f"{what}: {problem}" for problem in problems])

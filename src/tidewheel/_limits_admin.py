@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tidewheel._flows import value_text
-from tidewheel._limits import per_problem, sliding_problem, whole_problem
+from tidewheel._limits import Limit, per_problem, sliding_problem, whole_problem
 from tidewheel._model.duration import Span, micros
 from tidewheel._model.errors import ConfigError, LimitNotFound
+from tidewheel._model.flow import Pass
 from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow, Rule, gate_key
+from tidewheel._pauses import is_pause
+from tidewheel._slots import LONGEST_WAIT, Slot
 
 if TYPE_CHECKING:
     from tidewheel._app import App
@@ -142,12 +145,48 @@ class Limits:
         (answer,) = await store.hit([Hit(name, value, cost)])
         return answer
 
+    def slot(self, name: str, *, key: object = None, wait: Span = "1m") -> Slot:
+        """Hold a slot of a `Limit` by hand, for work that is no job: `async with app.limits.slot("api"): ...`.
+
+        It waits in the line with the jobs that need the limit. It is held under a lease, which this process extends: if
+        the process dies, or blocks its event loop for longer than 30 s, the slot is given to another one.
+
+        Args:
+            name: the limit.
+            key: its key, for a limit that has keys.
+            wait: so long for a free slot (seconds, or "10s"; at most 24 h); 0: it must be free now.
+
+        Raises:
+            SlotTimeout, LimitNotFound, StoreError: from `async with` and `acquire`.
+            ConfigError: it is a rate, has an order, or a key where there is none, none where there is one; or a wait
+                that is none.
+        """
+        try:
+            span = micros(wait)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"wait: {error}") from None
+        if span > LONGEST_WAIT:
+            raise ConfigError(f"wait={wait!r} is too long. Give at most 24 h.")
+        return Slot(self._app, lambda: self._pass(name, key), span)
+
+    async def _pass(self, name: str, key: object) -> Pass:
+        """What a slot of a limit needs."""
+        rows = await self._known(await self._app.ready(), name)
+        declared, ours = rows[name].declared, self._app.declarations.limits.get(name)
+        if declared is not None and declared.slots is None:
+            raise ConfigError(f"{name!r} is a rate: nobody holds it. Use app.limits.hit({name!r}).")
+        if isinstance(ours, Limit) and ours.order is not None:
+            raise ConfigError(f"{name!r} has an order: only jobs can keep a place in it.")
+        if ours is not None and ours.key is not None and key is None:
+            raise ConfigError(f"The limit {name!r} has keys. Say whose slot it is: key=...")
+        return Pass(name, "" if key is None else self._value(name, key))
+
     # -- parts
 
     async def _rows(self, store: Store) -> dict[str, LimitRow]:
         """What the store has, and what this app declares and will tell it as soon as it puts work in."""
         rows = {name: LimitRow(name=name, declared=one.rule) for name, one in self._app.declarations.limits.items()}
-        return rows | {row.name: self._completed(row) for row in await store.limits()}
+        return rows | {row.name: self._completed(row) for row in await store.limits() if not is_pause(row.name)}
 
     def _completed(self, row: LimitRow) -> LimitRow:
         """A row of the store, with what this app declares where the store was not told yet."""
@@ -217,6 +256,8 @@ def _problems(name: str, given: dict[str, Any], declared: Rule | None) -> builti
         problems += sliding_problem(given["count"], rule.algorithm if rule.count is not None else "bucket")
     if rule.slots is not None and (wrong := [what for what in given if what != "slots"]):
         problems.append(f"it counts what runs at once, so it has slots, and no {' or '.join(wrong)}.")
+    if rule.failures is not None:
+        problems.append("it is a breaker, whose numbers stand in the code. pause() and resume() work.")
     if rule.count is not None and "slots" in given:
         problems.append("it counts starts in a time, so it has count and per, and no slots.")
     if rule.count is not None and rule.algorithm != "bucket" and "burst" in given:

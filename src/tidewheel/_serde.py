@@ -102,7 +102,8 @@ class Codec:
         self._limit = limit
         self._signature = inspect.signature(fn)
         parameters = list(self._signature.parameters.values())
-        hints = _hints(name, fn)
+        self.hints = hints = hints_of(name, fn)
+        """Types by the names of parameters."""
         fields: list[Any] = []
         self._simple = True
         for one in parameters:
@@ -241,7 +242,12 @@ class Codec:
             raise DecodeError(f"The stored result does not fit the return type of {self._name}: {error}.") from error
 
 
-def _hints(name: str, fn: Callable[..., Any]) -> dict[str, Any]:
+def hints_of(name: str, fn: Callable[..., Any]) -> dict[str, Any]:
+    """The type hints of a function.
+
+    Raises:
+        ConfigError: a name in them is not there.
+    """
     import typing
 
     try:

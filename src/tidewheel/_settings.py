@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
-from tidewheel._model.duration import micros
+from tidewheel._model.duration import SECOND, human, micros
 from tidewheel._model.errors import ConfigError, TidewheelError
 from tidewheel._model.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, FIRST_PRIORITY, LAST_PRIORITY
 from tidewheel._model.retention import Retention
 from tidewheel._model.retry import RetryPolicy
 from tidewheel._names import check_name
+from tidewheel._places import Fair
+from tidewheel._rules import AnyRule, Backlog, Debounce, Idempotent, KeepLast, Throttle, Unique
 from tidewheel._serde import encode
 
 DEFAULT_RETRY: Final = RetryPolicy()
 DEFAULT_RETENTION: Final = Retention()
+DEFAULT_TTL: Final = 24 * 3600 * SECOND
+"""How long an idempotency key is taken."""
 DEFAULT_KEEPS: Final = (DEFAULT_RETENTION.completed, DEFAULT_RETENTION.failed)
 
 
@@ -51,6 +55,13 @@ class TaskSettings:
     lifo: bool = False
     options: str | None = None
     own_retention: bool = False
+    rule: AnyRule | None = None
+    """What an enqueue does to the job that holds the same key; of these a job has one at most."""
+    expires: int | None = None
+    backlog: Backlog | None = None
+    fair: Fair | None = None
+    ageing: int | None = None
+    """So long a wait is worth one step of priority."""
 
 
 def changed(
@@ -69,6 +80,9 @@ def changed(
                 new[key] = _READ[key](value)
             except (ValueError, TypeError, ConfigError) as error:
                 problems.append(f"{name}: {key}: {error}")
+    problems += [f"{name}: {problem}" for problem in _set_rule(new, given, base)]
+    if "fair" in new and "ageing" in new:
+        problems.append(f"{name}: fair and ageing both say where a job stands in line. Keep the one you mean.")
     if "delay" in new and "run_at" in new:
         problems.append(f"{name}: delay and run_at were both given. Keep the one you mean.")
     soft, hard = new.get("soft_timeout", base.soft_timeout), new.get("timeout", base.timeout)
@@ -82,6 +96,49 @@ def changed(
     if problems:
         raise ConfigError(problems)
     return replace(base, **new)
+
+
+def _set_rule(new: dict[str, Any], given: Mapping[str, Any], base: TaskSettings) -> Iterable[str]:
+    """Find the one rule among what was given, and put it into `new`; gives what cannot work."""
+    ttl = new.pop("idempotency_ttl", DEFAULT_TTL)
+    word = new.pop("idempotency_key", None)
+    if word is None and given.get("idempotency_ttl") is not None:
+        yield "idempotency_ttl was given without an idempotency_key. Give both, or leave it out."
+    found: dict[str, AnyRule] = {what: new.pop(what) for what in ("throttle", "debounce", "keep_last") if what in new}
+    own = base.rule
+    if "unique" in new and isinstance(own, Unique):
+        own = new["rule"] = None  # the job's own word about the same thing
+    if isinstance(new.get("unique"), Unique):
+        found["unique"], new["unique"] = new["unique"], False
+    if word is not None:
+        found["idempotency_key"] = Idempotent(word, ttl)
+    if own is not None and found:
+        what = ", ".join(sorted(found))
+        yield (
+            f"{what}: the task has a {type(own).__name__} already, and a job has one rule. "
+            + ("Give the job an id= of its own instead, or drop the other rule." if word is not None else "Drop one.")
+        )
+    elif len(found) > 1:
+        yield f"{' and '.join(sorted(found))} were given, and a job has one rule. Keep the one you mean."
+    new.update(("rule", rule) for rule in found.values())
+    yield from _time_problems(new, base)
+
+
+def _time_problems(new: dict[str, Any], base: TaskSettings) -> Iterable[str]:
+    """What of a rule, a delay and an expiry does not go together; the wait of a debounce is put into `new`."""
+    rule: AnyRule | None = new.get("rule", base.rule)
+    if isinstance(rule, Debounce | KeepLast) and new.get("unique", base.unique):
+        yield f"unique and a {type(rule).__name__} were given: what waits is one job already. Drop unique."
+    delay = new.get("delay", base.delay)
+    if isinstance(rule, Debounce):
+        if "delay" in new or "run_at" in new:
+            yield "delay or run_at was given for a task with a debounce, whose wait is its delay. Leave it out."
+        delay = micros(rule.wait)
+        if "rule" in new:
+            new["delay"] = delay
+    expires = new.get("expires", base.expires)
+    if expires is not None and "run_at" not in new and expires <= delay:
+        yield f"expires={human(expires)} is over when its delay of {human(delay)} is: it could never start. Give more."
 
 
 def _as_job_options(new: dict[str, Any], max_payload: int, name: str) -> dict[str, Any]:
@@ -129,12 +186,19 @@ def _moment(value: Any) -> int:
     return round(value.timestamp() * 1_000_000)
 
 
-def _unique(value: Any) -> bool | str:
-    if isinstance(value, bool):
+def _unique(value: Any) -> bool | str | Unique:
+    if isinstance(value, bool | Unique):
         return value
     if not isinstance(value, str) or not 1 <= len(value) <= 200:
-        raise ValueError(f"{value!r} must be True (by arguments) or a text of 1 to 200 characters.")
+        raise ValueError(f"{value!r} must be True (by arguments), a text of 1 to 200 characters, or a Unique(...).")
     value.encode()  # a lone surrogate would fail in the store; UnicodeEncodeError is a ValueError
+    return value
+
+
+def _idempotency_key(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r} must be a text: what names this one wish, such as the id of the request.")
+    value.encode()
     return value
 
 
@@ -169,6 +233,13 @@ def _positive(value: Any) -> int:
     return span
 
 
+def _time(value: Any, remedy: str) -> int:
+    span = micros(value)
+    if span == 0:
+        raise ValueError(f"{value!r} is no time at all. {remedy}")
+    return span
+
+
 _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "id": lambda value: check_name(value, "a job id"),
     "queue": lambda value: check_name(value, "a queue name"),
@@ -179,10 +250,19 @@ _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "timeout": _positive,
     "soft_timeout": _positive,
     "unique": _unique,
+    "throttle": _instance(Throttle),
+    "debounce": _instance(Debounce),
+    "keep_last": lambda value: KeepLast() if value is True else _instance(KeepLast)(value),
+    "idempotency_key": _idempotency_key,
+    "idempotency_ttl": lambda value: _time(value, "Leave it out for 24 hours."),
+    "expires": lambda value: _time(value, "Leave it out, and the job never expires."),
+    "backlog": lambda value: Backlog(value) if type(value) is int else _instance(Backlog)(value),
     "tags": _words,
     "meta": _meta,
     "retention": _instance(Retention),
     "lifo": _instance(bool),
     "max_crashes": _crashes,
     "per_worker": _per_worker,
+    "fair": _instance(Fair),
+    "ageing": lambda value: _time(value, "Leave it out, and priorities stay as they are."),
 }

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 
-from tidewheel._flows import Measure, Named
+from tidewheel._flows import Measure, Named, check_in_line
 from tidewheel._handle import JobHandle
+from tidewheel._keys import Keys, digest
 from tidewheel._model.duration import LONGEST, Span
 from tidewheel._model.errors import ConfigError
-from tidewheel._model.job import NewJob
+from tidewheel._model.job import DEFAULT_PRIORITY, NewJob
 from tidewheel._model.retention import Keep, Retention
 from tidewheel._model.retry import RetryPolicy
+from tidewheel._places import Turns, lead_of
+from tidewheel._prepared import PreparedJob
+from tidewheel._rules import Unique
 from tidewheel._serde import Codec
 from tidewheel._settings import DEFAULT_KEEPS, TaskSettings, changed
 
 if TYPE_CHECKING:
     from tidewheel._app import App
+    from tidewheel._batch import Batch
 
 P = ParamSpec("P")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
 
 RunIn: TypeAlias = Literal["loop", "thread", "process"]
 """Where a handler runs: async functions on the event loop, plain ones in a thread or, CPU-bound, in a process."""
@@ -32,15 +35,11 @@ RunIn: TypeAlias = Literal["loop", "thread", "process"]
 DEAD_LETTER_KIND: Final = "tidewheel.dead_letter"
 
 
-class PreparedJob(msgspec.Struct, Generic[R_co], frozen=True, gc=False):
-    """A job that is ready for `app.enqueue_many`, with the task it is of."""
-
-    task: Task[..., R_co]
-    new: NewJob
-
-
 class Task(Generic[P, R]):
     """A function that can be enqueued. Made by `@app.task`; `task.fn` is the function itself."""
+
+    batch: Batch | None = None
+    """How its jobs are collected, when one call handles many of them."""
 
     def __init__(
         self,
@@ -60,6 +59,10 @@ class Task(Generic[P, R]):
         self.limits = limits
         """The limits its jobs must pass, by the names they have in the store."""
         self.measure = Measure(name, fn, limits) if limits else None
+        self.keys = Keys(name, fn, settings.rule) if settings.rule else None
+        """Makes the keys of its jobs, when it has a rule for their enqueue."""
+        self.turns = Turns(name, fn, settings.fair) if settings.fair else None
+        """Says whose turn its jobs take, when tenants take turns."""
         self._plain: Configured[P, R] = Configured(self, settings)
         self._codec: Codec | None = None
         self.__doc__ = fn.__doc__
@@ -84,7 +87,9 @@ class Task(Generic[P, R]):
         Raises:
             TypeError: the arguments do not fit the function.
             EncodeError, PayloadTooLarge: they cannot be stored.
-            LimitKeyError: a limit finds no key in them.
+            LimitKeyError: a limit, or a rule, finds no key in them.
+            DuplicateJob: another job holds its key, and its `Unique` says that this raises.
+            QueueFull: as many jobs wait as its `Backlog` lets.
             StoreUnavailable, StoreFull, StoreError: the database did not take it; nothing was enqueued.
         """
         return await self.app.enqueue_one(self._plain.job(*args, **kwargs))
@@ -92,6 +97,14 @@ class Task(Generic[P, R]):
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """The same as a value, for `app.enqueue_many`."""
         return self._plain.job(*args, **kwargs)
+
+    async def pause(self) -> None:
+        """Start no more of its jobs, in any queue, until `resume`; see `app.pauses.pause` for when that takes effect."""
+        await self.app.pauses.pause(self.name)
+
+    async def resume(self) -> None:
+        """Start its jobs again."""
+        await self.app.pauses.resume(self.name)
 
     def options(
         self,
@@ -104,7 +117,10 @@ class Task(Generic[P, R]):
         retry: RetryPolicy | int | None = None,
         timeout: Span | None = None,
         soft_timeout: Span | None = None,
-        unique: bool | str | None = None,
+        unique: bool | str | Unique | None = None,
+        idempotency_key: str | None = None,
+        idempotency_ttl: Span | None = None,
+        expires: Span | None = None,
         tags: Iterable[str] | None = None,
         meta: Mapping[str, Any] | None = None,
         retention: Retention | None = None,
@@ -122,7 +138,12 @@ class Task(Generic[P, R]):
             retry: a policy, or a number of attempts.
             timeout: end an attempt after so long; the job is retried.
             soft_timeout: ask an attempt to wind up after so long: `current_job().cancelled` becomes true.
-            unique: at most one live job of this task with this key; `True` makes the key of the arguments.
+            unique: at most one live job of this task with this key; `True` makes the key of the arguments; a `Unique` says
+                more. `False`: no such rule.
+            idempotency_key: names this one wish, as the id of a request does: for `idempotency_ttl` whoever enqueues with it
+                again is answered with this job, also when it has ended long ago.
+            idempotency_ttl: default 24 hours.
+            expires: it may start within so long; what waits still then is cancelled (`tidewheel.Expired`).
             tags: words to find jobs by.
             meta: an object to keep with the job.
             retention: how long to keep the job when it has ended.
@@ -135,10 +156,12 @@ class Task(Generic[P, R]):
         """
         given = {
             "id": id, "queue": queue, "priority": priority, "delay": delay, "run_at": run_at, "retry": retry,
-            "timeout": timeout, "soft_timeout": soft_timeout, "unique": unique, "tags": tags, "meta": meta,
-            "retention": retention, "lifo": lifo,
+            "timeout": timeout, "soft_timeout": soft_timeout, "unique": unique, "idempotency_key": idempotency_key,
+            "idempotency_ttl": idempotency_ttl, "expires": expires, "tags": tags, "meta": meta, "retention": retention,
+            "lifo": lifo,
         }  # fmt: skip
         settings = changed(self.settings, self.name, given, self.app.max_payload, per_job=True)
+        check_in_line(self.name, self.limits, self.settings, settings)
         return Configured(self, settings) if connection is None else _InTransaction(self, settings, connection)
 
 
@@ -167,11 +190,14 @@ class SyncTask(Task[P, R]):
 class Configured(Generic[P, R]):
     """A task with other settings, from `task.options(...)`."""
 
-    __slots__ = ("_model", "_settings", "_task")
+    __slots__ = ("_keys", "_model", "_settings", "_task")
 
     def __init__(self, task: Task[P, R], settings: TaskSettings) -> None:
         self._task = task
         self._settings = settings
+        self._keys = task.keys
+        if settings.rule is not task.settings.rule:
+            self._keys = None if settings.rule is None else Keys(task.name, task.fn, settings.rule)
         self._model: NewJob | None = None
         """What all its jobs have in common: a job is this with an id and arguments."""
 
@@ -181,20 +207,23 @@ class Configured(Generic[P, R]):
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> PreparedJob[R]:
         """See `Task.job`."""
-        task, settings = self._task, self._settings
+        task, settings, keys = self._task, self._settings, self._keys
         more: dict[str, Any] = {}
-        if task.measure is None or task.measure.fixed is not None:
-            payload = task.codec.encode_call(args, kwargs)
-        else:
-            payload, arguments = task.codec.encode_checked(args, kwargs)
+        payload, arguments = task.codec.encode_checked(args, kwargs)
+        if task.measure is not None and task.measure.fixed is None:
             more["flow"] = task.measure.flow(arguments)
+        if keys is not None:
+            more["rule"] = keys.rule(settings.queue, payload, arguments)
+        if task.turns is not None:
+            more["fair"] = task.turns.turn(arguments)
         if settings.unique:
-            more["unique_key"] = _unique_key(task.name, payload, settings.unique)
+            more["unique_key"] = _unique_key(task.name, settings.unique, payload, arguments)
         model = self._model
         if model is None or model.on_dead != task.app.dead_letter_kind:
             model = self._model = self._make_model()
         job_id = settings.id or task.app.env.ids()
-        return PreparedJob(task, msgspec.structs.replace(model, id=job_id, args=payload, **more))
+        new = msgspec.structs.replace(model, id=job_id, args=payload, **more)
+        return PreparedJob(task, new, (), keys is not None and keys.strict)
 
     def _make_model(self) -> NewJob:
         settings = self._settings
@@ -205,7 +234,7 @@ class Configured(Generic[P, R]):
             kind=self._task.name,
             args="",
             queue=settings.queue,
-            priority=settings.priority,
+            priority=settings.priority if settings.ageing is None else DEFAULT_PRIORITY,
             delay=settings.delay,
             run_at=settings.run_at,
             lifo=settings.lifo,
@@ -218,6 +247,9 @@ class Configured(Generic[P, R]):
             keep_failed=_own_time(keep.failed) if keep else None,
             on_dead=self._task.app.dead_letter_kind,
             flow=measure.fixed if measure else None,
+            backlog=settings.backlog.stored(self._task.name, settings.queue) if settings.backlog else None,
+            expires_in=settings.expires,
+            lead=0 if settings.ageing is None or settings.lifo else lead_of(settings.priority, settings.ageing),
         )
 
 
@@ -251,7 +283,7 @@ def _own_time(keep: Keep) -> int | None:
     return LONGEST if keep.age is None else keep.age
 
 
-def _unique_key(name: str, payload: str, key: str | Literal[True]) -> str:
+def _unique_key(name: str, key: str | Literal[True], payload: str, arguments: Any) -> str:
     if key is True:
-        key = hashlib.sha256(payload.encode()).hexdigest()[:32]
+        key = digest(payload, arguments)
     return f"{name}:{key}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,8 +12,13 @@ from tidewheel import App, JobHandle, PreparedJob, StoreError
 
 AHEAD: Final = 60
 """Jobs that wait, run or are scheduled, about."""
-LIVE: Final = frozenset({"available", "running", "scheduled", "retryable"})
-_KINDS: Final = {"hop": 35, "frail": 5, "step": 25, "crunch": 10, "shaky": 5, "sleepy": 5, "block": 3, "tell": 12}
+LIVE: Final = frozenset({"available", "parked", "running", "scheduled", "retryable"})
+_KINDS: Final = {
+    "hop": 25, "narrow": 15, "frail": 5, "step": 20, "crunch": 10, "shaky": 5, "sleepy": 5, "block": 3, "tell": 12,
+}  # fmt: skip
+_LANES: Final = 4
+_FAMILIES: Final = 0.1
+"""Part of the orders."""
 
 
 class Caller:
@@ -29,15 +35,20 @@ class Caller:
         """Until there is an answer; a prepared job has its id, so a repeat makes no second one."""
         while True:
             try:
-                (handle,) = await self.app.enqueue_many([prepared])
+                handle = await self.app.enqueue_graph(prepared)
             except StoreError as error:
                 check_passes(error)
                 self.repeats += 1
                 await asyncio.sleep(0.1)
             else:
-                self.given += 1
-                self._note("enqueued", job=handle.id)
+                self._told(prepared)
                 return handle
+
+    def _told(self, prepared: PreparedJob[Any]) -> None:
+        for child in prepared.children:
+            self._told(child)
+        self.given += 1
+        self._note("enqueued", job=prepared.id, children=[child.id for child in prepared.children])
 
 
 class Feed:
@@ -47,6 +58,7 @@ class Feed:
         self._caller = caller
         self._dice = dice
         self._lease = lease
+        self._numbers = itertools.count()
 
     async def run(self) -> None:
         """Keep so much work about that there is always some waiting."""
@@ -62,6 +74,13 @@ class Feed:
             await asyncio.sleep(0.1)
 
     def _order(self) -> PreparedJob[Any]:
+        """One job, or a few and one that waits for them."""
+        if self._dice.random() < _FAMILIES:
+            some = [self._job() for _ in range(self._dice.randint(1, 4))]
+            return self._job().after(*some, on_failure=self._dice.choice(("fail", "ignore")))
+        return self._job()
+
+    def _job(self) -> PreparedJob[Any]:
         dice = self._dice
         (kind,) = dice.choices(list(_KINDS), list(_KINDS.values()))
         seconds = dice.choice((0.0, dice.uniform(0, 0.2), dice.uniform(0, 1.0)))
@@ -71,9 +90,11 @@ class Feed:
         arguments: tuple[Any, ...] = (seconds,)
         if kind == "shaky":
             arguments = (dice.randint(1, 2),)
+        elif kind == "narrow":
+            arguments = (seconds, dice.randrange(_LANES))
         elif kind == "tell":
             arguments = ("x" * dice.randint(1, 2000),)
-        options: dict[str, Any] = {"priority": dice.randint(1, 1000), "tags": [f"order-{self._caller.given}"]}
+        options: dict[str, Any] = {"priority": dice.randint(1, 1000), "tags": [f"order-{next(self._numbers)}"]}
         if dice.random() < 0.15:
             options["delay"] = dice.uniform(0, 2.0)
         prepared: PreparedJob[Any] = self._caller.app.tasks[kind].options(**options).job(*arguments)

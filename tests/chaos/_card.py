@@ -30,6 +30,10 @@ class Card:
     lease: float
     jobs: int
     executions: int
+    limited: int
+    """Jobs under two limits, one of them by key."""
+    parents: int
+    """Jobs that waited for others."""
     kills: int
     """Workers that were killed, at random or at a labelled point."""
     kills_at_points: int
@@ -50,7 +54,9 @@ class Card:
     executions_per_kill: float
     fenced_writes_refused: int
     dead_letters: int
-    """Frail jobs that were given up after their second crash, each told of by a job of its own."""
+    """Frail jobs that were given up after their second crash, and jobs whose children failed; each told of by a job of
+    its own.
+    """
     handed_back: int
     """Executions that a stopping worker gave back, without burning an attempt."""
     recovery_p50: float
@@ -84,6 +90,7 @@ class Card:
         return [
             ("length", f"{self.seconds:.0f} s, {self.workers} workers, leases of {self.lease:g} s"),
             ("jobs run", f"{self.jobs:,} in {self.executions:,} executions"),
+            ("of them under limits, waiting for others", f"{self.limited:,}, {self.parents:,}"),
             ("workers killed (SIGKILL)", f"{self.kills:,}, {self.kills_at_points:,} of them at a labelled point"),
             ("workers frozen (SIGSTOP, 0.5 to 3 leases)", f"{self.freezes:,}"),
             ("workers stopped (SIGTERM)", f"{self.stops:,}"),
@@ -138,6 +145,8 @@ def make_card(campaign: Campaign, *, seconds: float, seed: int) -> Card:
         lease=campaign.lease,
         jobs=verdict.jobs,
         executions=verdict.executions,
+        limited=sum(1 for row in records.rows.values() if row.passes),
+        parents=sum(1 for line in lines if line.get("children")),
         kills=len(killed),
         kills_at_points=sum(1 for fault in faults if fault.startswith("die")),
         freezes=done.pop("freezes", 0),

@@ -29,6 +29,7 @@ from typing import Any, Final
 from tests.chaos import app as campaign_app
 from tests.chaos._caller import Caller, Feed, living
 from tests.chaos._card import Card, make_card
+from tests.chaos._gates import judge_gates, judge_parents
 from tests.chaos._grounds import STORES, Ground
 from tests.chaos._scene import Scene
 from tests.chaos.faults.base import Fault
@@ -146,8 +147,11 @@ class Campaign:
     def verdict(self) -> Verdict:
         """The judge's, by the history, the recorder's changes, and the rows and records at the end."""
         lines = read(self.site.history)
-        verdict = judge(lines, self.ground.recorder.changes(), lease=self.lease)
+        changes = self.ground.recorder.changes()
+        verdict = judge(lines, changes, lease=self.lease)
         judge_records(verdict, lines, self.records)
+        judge_gates(verdict, changes, self.records.rows, campaign_app.SLOTS)
+        judge_parents(verdict, changes, {line["job"]: line["children"] for line in lines if line.get("children")})
         return verdict
 
 

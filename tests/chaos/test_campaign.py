@@ -28,6 +28,8 @@ def test_a_short_campaign_breaks_no_promise(store: str, tmp_path: Path) -> None:
     card = _held(tmp_path, store)
     assert not card.findings, "\n".join(card.findings)
     assert card.jobs > 60
+    assert card.limited > 5
+    assert card.parents > 2
     assert card.kills + card.freezes + card.stops > 3
     assert card.restarts or store == "sqlite"
     assert card.executions > card.jobs / 2

@@ -8,28 +8,32 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any, ClassVar, TypeVar, cast
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 from msgspec.structs import replace
+from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis
 
 from tidewheel._env import Env
 from tidewheel._model.duration import SECOND
+from tidewheel._model.enqueue_rule import Backlog, EnqueueRule
 from tidewheel._model.errors import StoreError
 from tidewheel._model.flow import Flow, Pass, flow_of, flow_text
 from tidewheel._model.gate import idle, room
-from tidewheel._model.job import History, Lease
+from tidewheel._model.job import History, Lease, NewJob
 from tidewheel._model.limit import Allowance, Hit, Rule
-from tidewheel._model.query import JobFilter
+from tidewheel._model.query import Enqueued, JobFilter
 from tidewheel._store.base import Store
 from tidewheel._store.memory import MemoryStore
 from tidewheel._store.postgres import PostgresStore
 from tidewheel._store.redis import RedisStore
 from tidewheel._store.sqlite import SqliteStore
-from tidewheel.testing import FakeClock, fake_env
+from tidewheel.testing import CountingIds, FakeClock
 
 T = TypeVar("T")
 LONG = os.environ.get("TIDEWHEEL_HYPOTHESIS") == "long"
@@ -46,9 +50,9 @@ QUICKLY = settings(
 FOR_HOURS = settings(QUICKLY, max_examples=20_000, stateful_step_count=80, derandomize=False, print_blob=True)
 
 
-def live(machine: type[RuleBasedStateMachine]) -> None:
-    """Let a machine live its lives; hours of them when asked to."""
-    run_state_machine_as_test(machine, settings=FOR_HOURS if LONG else QUICKLY)
+def live(machine: type[RuleBasedStateMachine], lives: int = 60) -> None:
+    """Let a machine live so many lives; hours of them when asked to."""
+    run_state_machine_as_test(machine, settings=FOR_HOURS if LONG else settings(QUICKLY, max_examples=lives))
 
 
 LIMITS = ["slots", "rate"]
@@ -70,6 +74,21 @@ rate_rules = st.builds(
 )
 words = st.one_of(st.none(), slot_rules, rate_rules, st.builds(Rule, paused=st.booleans()))
 gate_names = st.sampled_from(GATES)
+keys = st.sampled_from(["k", "m"])
+replaced = st.lists(st.sampled_from(["args", "meta", "tags", "priority", "run_at"]), unique=True).map(tuple)
+key_rules = st.builds(
+    EnqueueRule,
+    key=keys,
+    holds=st.sampled_from(["none", "waiting", "live", "any"]),
+    period=st.sampled_from([0, 0, SECOND, 5 * SECOND]),
+    on_conflict=st.sampled_from(["existing", "replace", "replace", "cancel"]),
+    replace=st.fixed_dictionaries({}, optional=dict.fromkeys(["scheduled", "available", "retryable"], replaced)),
+    max_wait=st.sampled_from([0, 0, SECOND, 5 * SECOND]),
+)
+windows = st.builds(EnqueueRule, key=keys, period=st.sampled_from([SECOND, 5 * SECOND]), count=st.integers(1, 3))
+enqueue_rules = st.one_of(key_rules, key_rules, windows)
+backlogs = st.builds(Backlog, st.sampled_from(["b", "c"]), st.integers(1, 4), st.booleans())
+expiries = st.sampled_from([None, 1, SECOND, 5 * SECOND, 60 * SECOND])
 
 
 class AtTheClock:
@@ -97,12 +116,15 @@ class Twins(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory(prefix="tidewheel-")
         self.clock = FakeClock()
-        self.model = MemoryStore(fake_env(self.clock, ids="made-"))
-        real = AtTheClock(self.real_store(fake_env(self.clock, ids="made-")), self.clock)
+        self.ids_made = [CountingIds("made-"), CountingIds("made-")]
+        modelled, lived = (Env(clock=self.clock, ids=ids, random=Random(0)) for ids in self.ids_made)
+        self.model = MemoryStore(modelled)
+        real = AtTheClock(self.real_store(lived), self.clock)
         self.real = cast("Store", real)
         self.alike = True
         self.leases = [Lease("nobody", 1)]
         self.used: dict[str, int] = {}
+        self.swept = 0
         self.run(self.model.open())
         self.run(self.real.open())
 
@@ -128,10 +150,21 @@ class Twins(RuleBasedStateMachine):
         assert answer == expected
         return expected
 
+    def both_enqueue(self, jobs: list[NewJob]) -> None:
+        """Enqueue in both. One that refuses the call may have made ids for jobs of it, or not."""
+        self.both(lambda store: enqueue(store, jobs))
+        made = max(ids._count for ids in self.ids_made)
+        for ids in self.ids_made:
+            ids._count = made
+        if spare := getattr(self.real, "_spare_ids", None):
+            spare.clear()  # the Redis store keeps ids that it was given and did not need
+
     def both_sweep(self, **options: Any) -> None:
         """Sweep both. Each may forget a gate that nobody would miss, or keep it for when the rule changes: from then on
-        the model knows the gates that the other one knows.
+        the model knows the gates that the other one knows. The clock does not go back behind this moment, at which keys
+        may be forgotten that held before.
         """
+        self.swept = max(self.swept, self.clock())
         before = {key: replace(gate) for key, gate in self.model._gates.items()}
         self.both(lambda store: store.sweep(**options))
         known = {row.key for row in self.run(self.real.gates(limit=1000))}
@@ -187,6 +220,45 @@ class RedisTwin:
 
     def real_store(self, env: Env) -> Store:
         return RedisStore(f"{self.server.url}?namespace=machine{next(self.numbers)}", env)
+
+
+def live_on_postgres(
+    machine: type[RuleBasedStateMachine], server: Postgres, new_schema: Callable[[], str], lives: int = 60
+) -> None:
+    """Let a machine live beside this PostgreSQL, each life in a schema of its own."""
+    url = staticmethod(lambda: f"{server.url}?schema={new_schema()}")
+    live(type(f"{machine.__name__}OnPostgres", (PostgresTwin, machine), {"url": url}), lives)
+
+
+def live_on_redis(machine: type[RuleBasedStateMachine], server: Redis, lives: int = 60) -> None:
+    """Let a machine live beside this Redis, each life in a namespace of its own."""
+    live(type(f"{machine.__name__}OnRedis", (RedisTwin, machine), {"server": server}), lives)
+
+
+def on_every_store(machine: type[RuleBasedStateMachine], lives: int = 60) -> type:
+    """The tests of a machine: beside the embedded store, PostgreSQL and Redis it must do what the model does."""
+
+    @pytest.mark.timeout(0 if LONG else 400)  # a failure is made small first, which takes minutes
+    class Tests:
+        def test_the_embedded_store_does_what_the_model_does(self) -> None:
+            live(machine, lives)
+
+        def test_postgres_does_what_the_model_does(
+            self, newest_postgres: Postgres, new_schema: Callable[[], str]
+        ) -> None:
+            live_on_postgres(machine, newest_postgres, new_schema, lives)
+
+        def test_redis_does_what_the_model_does(self, redis: Redis) -> None:
+            live_on_redis(machine, redis, lives)
+
+    return Tests
+
+
+async def enqueue(store: Store, jobs: list[NewJob]) -> list[Enqueued] | None:
+    try:
+        return await store.enqueue(jobs)
+    except ValueError:
+        return None
 
 
 async def hit(store: Store, hits: list[Hit]) -> list[Allowance] | None:

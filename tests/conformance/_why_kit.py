@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tidewheel._evidence import suspect
 from tidewheel._facts import explain
 from tidewheel._model.job import Lease
 from tidewheel._model.limit import GateRow
@@ -16,7 +17,8 @@ from tidewheel._model.query import Action, JobFilter, StoreInfo
 from tidewheel._model.queue import QueueSettings
 from tidewheel._model.state import JobState
 from tidewheel._model.worker import LeaseBeat, Want, WorkerInfo
-from tidewheel._why import Why, suspect
+from tidewheel._pauses import PREFIX, paused_kinds
+from tidewheel._why import Why
 from tidewheel.testing.conformance.kit import LEASE, Kit, worker_info
 
 
@@ -74,13 +76,14 @@ class World:
         await self.kit.store.beat(info, leases, lease=LEASE, now=self.kit.clock())
 
     async def _claim(self, info: WorkerInfo) -> None:
+        paused = await paused_kinds(self.kit.store)
         for queue in info.queues:
             running = [job for job in await self._running() if job.worker == info.id]
             free = info.concurrency - len(running)
             if free > 0:
                 await self.kit.store.claim(
                     [Want(queue, free)],
-                    kinds=info.kinds,
+                    kinds=[kind for kind in info.kinds if kind not in paused],
                     worker=info.id,
                     lease=LEASE,
                     last_life=not any(suspect(job) for job in running),
@@ -109,6 +112,8 @@ class World:
             await self.end(*answer.holders)
         elif answer.code == "queue_paused":
             await kit.store.put_queues([QueueSettings(name=row.queue)])
+        elif answer.code == "task_paused":
+            await kit.overrule(PREFIX + row.kind)
         elif answer.code in ("no_worker", "unknown_task"):
             await self.hire(f"new-{len(self.crew)}", queues=(row.queue,), kinds=(row.kind,))
         elif answer.code == "limit_undeclared":

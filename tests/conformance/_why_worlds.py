@@ -7,10 +7,12 @@ from typing import Final, TypeAlias
 
 from tests.conformance._why_kit import World
 
+from tidewheel._model.after import After
 from tidewheel._model.flow import Pass
 from tidewheel._model.outcome import RetryLater
 from tidewheel._model.query import Action
 from tidewheel._model.queue import QueueSettings
+from tidewheel._pauses import PREFIX
 from tidewheel.testing.conformance.kit import BOOM, HOUR, MINUTE, flow
 
 Given: TypeAlias = tuple[str, tuple[str, ...]]
@@ -50,6 +52,52 @@ async def ended(world: World) -> Given:
     await world.kit.settle(claimed.lease, RetryLater(HOUR, BOOM))
     await world.kit.alter(Action.CANCEL, claimed.id)
     return claimed.id, ("was cancelled now",)
+
+
+async def children(world: World) -> Given:
+    await world.hire()
+    ids = [await world.kit.put() for _ in range(3)]
+    await world.turn()
+    await world.end(ids[1])
+    job_id = await world.kit.put(after=tuple(After(one) for one in ids))
+    return job_id, (f"waits for 2 of its 3 children: {ids[0]} (running), {ids[2]} (running).", f"why {ids[0]}")
+
+
+async def expires_later(world: World) -> Given:
+    job_id, _ = await limit_full(world)
+    mine = await world.kit.put(flow=flow("tenant:acme"), expires_in=HOUR)
+    assert mine != job_id
+    return mine, ("2 of 2 slots", "It expires in 1h (2026-01-15 13:00:00 UTC) if it has not started.")
+
+
+async def order(world: World) -> Given:
+    """The first waits for its next attempt, and nobody passes it."""
+    await world.hire()
+    await world.kit.limit("account", slots=1)
+    text = flow(Pass("account", "a", holds=False, order="block"))
+    ids = [await world.kit.put(flow=text, max_attempts=2) for _ in range(2)]
+    (first,) = await world.kit.claim()
+    await world.kit.settle(first.lease, RetryLater(HOUR, BOOM))
+    return ids[1], ("limit 'account' (key 'a') start one by one", f"{ids[0]} (retryable), until it has ended for good")
+
+
+async def order_of_attempts(world: World) -> Given:
+    await world.hire()
+    await world.kit.limit("account", slots=1)
+    text = flow(Pass("account", "a", holds=False, order="skip"))
+    first = await world.kit.put(flow=text)
+    await world.turn()
+    return await world.kit.put(flow=text), (f"{first} (running), until the end of its attempt",)
+
+
+async def its_own_turn(world: World) -> Given:
+    """It has kept its place while it waited for its next attempt."""
+    job_id, _ = await order(world)
+    (first,) = (await world.why(job_id)).holders
+    world.kit.clock.advance("1h")
+    await world.beat()
+    await world.kit.sweep()
+    return first, ("first in its line",)
 
 
 async def limit_full(world: World) -> Given:
@@ -96,6 +144,27 @@ async def limit_held(world: World) -> Given:
     await world.kit.settle(first.lease, RetryLater(MINUTE, BOOM, hold=("vendor",)))
     await world.turn()
     return ids[1], ("held shut", "in 1m (")
+
+
+async def breaker(world: World) -> Given:
+    await world.hire()
+    await world.kit.limit("vendor", failures=1, within=MINUTE, open_for=MINUTE)
+    ids = [await world.kit.put(flow=flow(Pass("vendor", trips=True)), max_attempts=2) for _ in range(2)]
+    (first,) = await world.kit.claim(1)
+    await world.kit.settle(first.lease, RetryLater(HOUR, BOOM))
+    await world.turn()
+    return ids[1], ("is shut, after failures", "in 1m (", "then 1 at a time may try")
+
+
+async def breaker_on_trial(world: World) -> Given:
+    job_id, _ = await breaker(world)
+    await world.kit.put(flow=flow(Pass("vendor", trips=True)))
+    world.kit.clock.advance("1m")
+    await world.kit.sweep()
+    (first,) = await world.kit.claim(1)
+    await world.turn()
+    (last,) = [one for one in await world.kit.listed() if one not in (first.id, job_id)][:1]
+    return last, ("was shut after failures, and 1 at a time may try", first.id)
 
 
 async def limit_paused(world: World) -> Given:
@@ -147,6 +216,12 @@ async def queue_paused(world: World) -> Given:
     await world.hire()
     await world.kit.store.put_queues([QueueSettings(name="default", paused=True)])
     return await world.kit.put(), ("'default' is paused", "tidewheel queues resume default")
+
+
+async def task_paused(world: World) -> Given:
+    await world.hire()
+    await world.kit.overrule(PREFIX + "work", paused=True)
+    return await world.kit.put(), ("'work' is paused", "tidewheel tasks resume work")
 
 
 async def no_worker(world: World) -> Given:
@@ -232,11 +307,18 @@ WORLDS: Final[dict[Make, str]] = {
     retry: "retry",
     rescue_due: "rescue_due",
     ended: "ended",
+    children: "children",
+    expires_later: "limit_full",
+    order: "order",
+    order_of_attempts: "order",
+    its_own_turn: "next",
     limit_full: "limit_full",
     limit_full_unseen: "limit_full",
     limit_rate: "limit_rate",
     limit_rate_fixed: "limit_rate",
     limit_held: "limit_held",
+    breaker: "breaker",
+    breaker_on_trial: "breaker",
     limit_paused: "limit_paused",
     limit_paused_key: "limit_paused",
     limit_undeclared: "limit_undeclared",
@@ -244,6 +326,7 @@ WORLDS: Final[dict[Make, str]] = {
     let_in: "let_in",
     let_in_parked: "let_in",
     queue_paused: "queue_paused",
+    task_paused: "task_paused",
     no_worker: "no_worker",
     no_worker_any_more: "no_worker",
     no_worker_of_the_queue: "no_worker",
@@ -255,5 +338,5 @@ WORLDS: Final[dict[Make, str]] = {
     busy: "busy",
     next_in_line: "next",
 }
-SOON: Final = (due_late, rescue_due, let_in, let_in_parked, next_in_line)
+SOON: Final = (due_late, rescue_due, its_own_turn, let_in, let_in_parked, next_in_line)
 """Where nothing is in the way: the next sweep and claim are all it takes."""

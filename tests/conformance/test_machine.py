@@ -9,25 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 from tests.conformance._twins import (
     LIMITS,
-    LONG,
-    PostgresTwin,
-    RedisTwin,
     Twins,
+    backlogs,
+    enqueue_rules,
+    expiries,
     flows,
     gate_names,
     hit,
-    live,
+    live_on_postgres,
+    on_every_store,
     rate_rules,
     slot_rules,
     words,
 )
 from tests.servers.postgres import Postgres
-from tests.servers.redis import Redis
 
 from tidewheel._model.duration import SECOND
 from tidewheel._model.job import ErrorInfo, Lease, LogLine, NewJob
@@ -72,6 +71,9 @@ new_jobs = st.builds(
     keep_failed=keeps,
     on_dead=st.sampled_from([None, "dead"]),
     flow=st.one_of(st.none(), flows),
+    rule=st.one_of(st.none(), st.none(), enqueue_rules),
+    backlog=st.one_of(st.none(), st.none(), backlogs),
+    expires_in=st.one_of(st.none(), st.none(), expiries),
 )
 outcomes = st.one_of(
     st.builds(Complete, st.sampled_from(["null", '"done"'])),
@@ -102,7 +104,7 @@ class TwoStores(Twins):
 
     @rule(span=st.sampled_from([1, SECOND]))
     def the_clock_steps_back(self, span: int) -> None:
-        self.clock.set(self.clock() - span)
+        self.clock.set(max(self.clock() - span, self.swept))
 
     @initialize(jobs=st.lists(new_jobs, min_size=2, max_size=8), first=slot_rules, second=rate_rules)
     def begin(self, jobs: list[NewJob], first: Rule, second: Rule) -> None:
@@ -217,14 +219,6 @@ class TwoStores(Twins):
         self.both(lambda store: store.workers())
 
 
-class OnPostgres(PostgresTwin, TwoStores):
-    pass
-
-
-class OnRedis(RedisTwin, TwoStores):
-    pass
-
-
 async def _pages(store: Store, where: JobFilter, limit: int) -> list[list[str]]:
     """The ids, page by page."""
     pages, cursor = [], None
@@ -236,18 +230,6 @@ async def _pages(store: Store, where: JobFilter, limit: int) -> list[list[str]]:
             return pages
 
 
-@pytest.mark.timeout(0 if LONG else 400)  # a failure is made small first, which takes minutes
-def test_the_embedded_store_does_what_the_model_does() -> None:
-    live(TwoStores)
-
-
-@pytest.mark.timeout(0 if LONG else 400)
-def test_postgres_does_what_the_model_does(postgres: Postgres, new_schema: Callable[[], str]) -> None:
-    OnPostgres.url = lambda: f"{postgres.url}?schema={new_schema()}"
-    live(OnPostgres)
-
-
-@pytest.mark.timeout(0 if LONG else 400)
-def test_redis_does_what_the_model_does(redis: Redis) -> None:
-    OnRedis.server = redis
-    live(OnRedis)
+class TestTwoStores(on_every_store(TwoStores)):  # type: ignore[misc]
+    def test_postgres_does_what_the_model_does(self, postgres: Postgres, new_schema: Callable[[], str]) -> None:
+        live_on_postgres(TwoStores, postgres, new_schema)  # the oldest that we work on, too

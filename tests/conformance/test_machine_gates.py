@@ -6,28 +6,20 @@ In the end the limits that are shut are opened, and everything must run to its e
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 from tests.conformance._twins import (
     GATES,
     LIMITS,
-    LONG,
-    PostgresTwin,
-    RedisTwin,
     Twins,
     flows,
     gate_names,
     hit,
-    live,
+    on_every_store,
     rate_rules,
     slot_rules,
     words,
 )
-from tests.servers.postgres import Postgres
-from tests.servers.redis import Redis
 
 from tidewheel._model.duration import SECOND
 from tidewheel._model.job import ErrorInfo, Lease, NewJob
@@ -184,26 +176,4 @@ def _opens(limit: Rule | None) -> bool:
     return limit is not None and not limit.paused and limit.slots != 0
 
 
-class OnPostgres(PostgresTwin, Gates):
-    pass
-
-
-class OnRedis(RedisTwin, Gates):
-    pass
-
-
-@pytest.mark.timeout(0 if LONG else 400)  # a failure is made small first, which takes minutes
-def test_the_embedded_store_does_what_the_model_does() -> None:
-    live(Gates)
-
-
-@pytest.mark.timeout(0 if LONG else 400)
-def test_postgres_does_what_the_model_does(postgres: Postgres, new_schema: Callable[[], str]) -> None:
-    OnPostgres.url = lambda: f"{postgres.url}?schema={new_schema()}"
-    live(OnPostgres)
-
-
-@pytest.mark.timeout(0 if LONG else 400)
-def test_redis_does_what_the_model_does(redis: Redis) -> None:
-    OnRedis.server = redis
-    live(OnRedis)
+TestGates = on_every_store(Gates)

@@ -38,6 +38,8 @@ HOT = {
     "gates_release": "INTEGER PRIMARY KEY (rowid=?)",
     "gates_held": "tidewheel_jobs_id (id=?)",
     "gates_read": "gates USING PRIMARY KEY (key=?)",
+    "gates_free": "tidewheel_gates USING PRIMARY KEY (key=?)",
+    "gates_busy": "tidewheel_gates USING PRIMARY KEY (key=?)",
     "gates_lines": "tidewheel_jobs_parked (parked_by=? AND queue=? AND kind>?)",
     "gates_line": "tidewheel_jobs_parked (parked_by=? AND queue=? AND kind=? AND state=?)",
     "gates_parked": "tidewheel_jobs_parked (parked_by=?)",
@@ -46,6 +48,26 @@ HOT = {
     "gates_list": "tidewheel_gates USING PRIMARY KEY (key>? AND key<?)",
     "limits_under": "limits USING PRIMARY KEY (name=?)",
     "limits_wake": "tidewheel_gates_waiting (limit=?)",
+    "desk_clash": "tidewheel_jobs_unique (unique_key=?)",
+    "desk_key": "tidewheel_jobs_id (id=?)",
+    "desk_waiting": "tidewheel_jobs_backlog (backlog=?)",
+    "desk_oldest": "tidewheel_jobs_backlog (backlog=?)",
+    "sweep_expire": "tidewheel_jobs_expiring (expires_at<?)",
+    "keys_due": "tidewheel_keys_look (look_at<?)",
+    "keys_forget": "tidewheel_jobs_id (id=?)",
+    "settle_awaited": "tidewheel_jobs_id (id=?)",
+    "graph_children": "tidewheel_jobs_id (id=?)",
+    "graph_add": "tidewheel_jobs_id (id=?)",
+    "graph_await": "tidewheel_jobs_id (id=?)",
+    "graph_park": "tidewheel_jobs_id (id=?)",
+    "graph_ends": "tidewheel_edges_child (child=?)",
+    "graph_end": "tidewheel_edges_child (child=?)",
+    "graph_remove": "tidewheel_edges_child (child=?)",
+    "graph_parents": "tidewheel_jobs_id (id=?)",
+    "graph_reopen": "tidewheel_edges_child (child=?)",
+    "graph_waits": "tidewheel_edges_open (parent=?)",
+    "graph_list": "tidewheel_edges_child (child=?)",
+    "delete_edges": "tidewheel_edges USING PRIMARY KEY (parent=?)",
 }
 
 
@@ -76,6 +98,12 @@ def test_a_hot_statement_searches_its_index(connection: sqlite3.Connection, name
 @pytest.mark.parametrize("name", ["claim_pick", "gates_pick", "gates_lines", "gates_line"])
 def test_a_claim_and_a_gate_do_not_sort(connection: sqlite3.Connection, name: str) -> None:
     assert not [step for step in plan(connection, name) if "TEMP B-TREE" in step]
+
+
+@pytest.mark.parametrize("name", ["graph_parents", "graph_waits"])
+def test_ended_edges_are_not_read_to_see_that_one_is_open(connection: sqlite3.Connection, name: str) -> None:
+    """Else a parent with many children would be told of them in square time."""
+    assert any("tidewheel_edges_open (parent=?)" in step for step in plan(connection, name))
 
 
 def test_the_test_sees_a_bad_plan(connection: sqlite3.Connection) -> None:

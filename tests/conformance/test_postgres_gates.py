@@ -7,107 +7,34 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
-import asyncpg
 import pytest
 import pytest_asyncio
+from tests.conformance._postgres_kit import START, Place, two_stores
 from tests.servers.postgres import Postgres
 
 from tidewheel._model.flow import Flow, Pass, flow_of, flow_text
-from tidewheel._model.job import Claimed, Job, NewJob
-from tidewheel._model.limit import GateRow, LimitRow, Rule
-from tidewheel._model.outcome import Complete, Outcome, Released, RetryLater, Settlement
+from tidewheel._model.job import Claimed, NewJob
+from tidewheel._model.outcome import Complete, Outcome, Released, RetryLater
 from tidewheel._model.query import Accepted, Action, JobFilter
 from tidewheel._model.retention import Retention, RetentionRule
 from tidewheel._model.state import JobState
-from tidewheel._model.worker import Want
-from tidewheel._store.postgres import PostgresStore, gates, rounds, session, work
-from tidewheel._store.postgres.sql import with_schema
-from tidewheel.testing.conformance.kit import BOOM, HOUR, MINUTE
+from tidewheel._store.postgres import gates, rounds, work
+from tidewheel.testing.conformance.kit import BOOM, HOUR
 
-START: Final = 1_700_000_000_000_000
-"""The moment of every call: time has no part in this."""
 KEEP: Final = RetentionRule("work", None, Retention())
 """Makes a sweep count and forget."""
-
-
-class Place:
-    """Two stores on one schema, and a connection to stand in their way."""
-
-    def __init__(self, one: PostgresStore, two: PostgresStore, own: asyncpg.Connection[Any]) -> None:
-        self.one = one
-        self.two = two
-        self.own = own
-        self.schema = one.options.schema
-
-    async def sql(self, text: str, *values: object) -> Any:
-        return await self.own.fetchval(with_schema(text, self.schema), *values)
-
-    async def limit(self, name: str, **rule: Any) -> None:
-        await self.one.put_limits([LimitRow(name=name, declared=Rule(**rule))], declared=True, now=START)
-
-    async def put(self, *ids: str, gates: Sequence[str] = ("api",), **changes: Any) -> None:
-        flow = flow_text(Flow(tuple(Pass(gate.partition(":")[0], gate.partition(":")[2]) for gate in gates)))
-        jobs = [NewJob(**{"id": id, "kind": "work", "args": "{}", "flow": flow, **changes}) for id in ids]
-        await self.one.enqueue(jobs, now=START)
-
-    async def claim(self, slots: int = 10, *, store: PostgresStore | None = None) -> list[Claimed]:
-        wants = [Want("default", slots)]
-        return await (store or self.one).claim(wants, kinds=["work"], worker="w", lease=MINUTE, now=START)
-
-    async def settle(
-        self, *claimed: Claimed, outcome: Outcome | None = None, store: PostgresStore | None = None
-    ) -> list[Accepted]:
-        ends = [Settlement(one.lease, outcome or Complete("1")) for one in claimed]
-        return await (store or self.two).settle(ends, now=START)
-
-    async def row(self, id: str) -> Job:
-        (job,) = await self.one.get([id])
-        assert job is not None
-        return job
-
-    async def states(self, *ids: str) -> list[str]:
-        return [(await self.row(id)).state.value for id in ids]
-
-    async def gate(self, key: str = "api") -> GateRow:
-        (gate,) = await self.one.gates(keys=[key], now=START)
-        return gate
-
-    async def waiting(self, count: int) -> None:
-        """Until so many connections wait for a lock."""
-        while await self.own.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < count:
-            pass
-
-    @asynccontextmanager
-    async def holding(self, text: str, *values: object) -> AsyncIterator[None]:
-        """A transaction of our own that has done something, and does nothing more until the block ends."""
-        async with self.own.transaction():
-            await self.own.execute(with_schema(text, self.schema), *values)
-            yield
-
-    def holding_gate(self, key: str = "api") -> Any:
-        return self.holding("SELECT FROM {schema}.gates WHERE key = $1 FOR UPDATE", key)
 
 
 @pytest_asyncio.fixture
 async def place(
     postgres: Postgres, new_schema: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Place]:
-    url = f"{postgres.url}?schema={new_schema()}"
-    monkeypatch.setattr(session, "AGAIN", ())  # a deadlock is an error here, not another try
-    monkeypatch.setattr(session, "translated", lambda error, _: error)
-    one, two = PostgresStore(url), PostgresStore(url)
-    await one.open()
-    await two.open()
-    own = await asyncpg.connect(postgres.url)
-    await own.execute("SET deadlock_timeout = '100ms'")
-    yield Place(one, two, own)
-    await own.close()
-    await two.close()
-    await one.close()
+    async with two_stores(postgres.url, new_schema(), monkeypatch) as made:
+        yield made
 
 
 ENDS: Final[dict[str, Outcome]] = {"complete": Complete("1"), "release": Released(), "retry": RetryLater(HOUR, BOOM)}

@@ -28,12 +28,25 @@ HOT: Final[dict[str, set[str]]] = {
     "settle_known": {"jobs_id"},
     "settle_rows": {"jobs_id"},
     "end_rows": {"jobs_pkey"},
-    "gates_pick": {"jobs_ready"},
+    "gates_claim": {"jobs_ready", "jobs_pkey"},
+    "gates_pick": {"jobs_ready", "jobs_order"},
     "gates_take": {"jobs_pkey"},
     "gates_release": {"jobs_parked", "jobs_pkey"},
     "gates_held": {"jobs_leased"},
     "enqueue_holders": {"jobs_id", "jobs_unique"},
-    "sweep_look": {"jobs_due", "jobs_leased", "jobs_prune"},
+    "desk_find": {"jobs_id", "jobs_unique"},
+    "desk_hold": {"jobs_id"},
+    "desk_backlog": {"jobs_backlog"},
+    "desk_change": {"jobs_pkey"},
+    "keys_tidy": {"jobs_id"},
+    "edges_add": {"jobs_id"},
+    "edges_await": {"jobs_pkey"},
+    "edges_end": {"jobs_id"},
+    "edges_release": {"jobs_pkey"},
+    "edges_reopen": {"jobs_id"},
+    "delete": {"jobs_pkey"},
+    "sweep_look": {"jobs_due", "jobs_leased", "jobs_prune", "jobs_expiring"},
+    "sweep_expire": {"jobs_expiring"},
     "sweep_promote": {"jobs_due", "jobs_pkey"},
     "sweep_expired": {"jobs_leased"},
     "sweep_workers": {"jobs_leased"},
@@ -42,6 +55,7 @@ HOT: Final[dict[str, set[str]]] = {
     "prune_groups_over": {"jobs_final"},
 }
 GATES: Final[dict[str, set[str]]] = {
+    "gates_claim": {"gates_pkey by key"},
     "gates_lock": {"gates_pkey by key"},
     "gates_make": set(),
     "gates_take": set(),
@@ -55,6 +69,23 @@ GATES: Final[dict[str, set[str]]] = {
     "sweep_look": {"gates_open by opens_at", "gates_open"},
 }
 """How the gates are found; with nothing behind it, an index is gone through from its beginning."""
+KEYS: Final[dict[str, set[str]]] = {
+    "keys_lock": set(),
+    "keys_put": set(),
+    "keys_old": {"keys_look by look_at"},
+    "keys_tidy": {"keys_pkey by key"},
+}
+"""The same for keys."""
+EDGES: Final[dict[str, set[str]]] = {
+    "edges_end": {"edges_child by child", "Tid Scan"},
+    "edges_open": {"edges_open by parent"},
+    "edges_reopen": {"edges_child by child"},
+    "edges_around": {"edges_child by child", "edges_pkey by parent"},
+    "edges_forget": {"edges_pkey by parent"},
+    "edges_list": {"edges_child by child", "edges_pkey by parent"},
+    "delete": {"edges_pkey by parent", "Tid Scan"},
+}
+"""And for edges."""
 _FILL: Final = """
 INSERT INTO {schema}.jobs (id, kind, queue, state, args, priority, run_at, max_attempts, max_crashes, enqueued_at,
     finished_at)
@@ -75,10 +106,19 @@ INSERT INTO {schema}.gates (key, "limit", waiting, opens_at)
 SELECT 'api:' || n, 'api', n % 10 = 0, CASE WHEN n % 10 = 0 THEN n END FROM generate_series(1, $1) AS n
 ON CONFLICT DO NOTHING
 """
+_KEYS: Final = """
+INSERT INTO {schema}.keys (key, look_at) SELECT 'k' || n, n FROM generate_series(1, $1) AS n ON CONFLICT DO NOTHING
+"""
+_EDGES: Final = """
+INSERT INTO {schema}.edges (parent, child, place, on_failure, state)
+SELECT 'p' || n, 'c' || n % 1000, n, 'fail', CASE WHEN n % 10 > 0 THEN 'completed' END FROM generate_series(1, $1) AS n
+ON CONFLICT DO NOTHING
+"""
 _STAGES: Final = {
     "empty": "",
     "filled": _FILL,
     "parked": _PARK,
+    "expiring": "UPDATE {schema}.jobs SET expires_at = run_at, backlog = 'b' || seq % 10 WHERE state = 'scheduled'",
     "analyzed": "ANALYZE {schema}.jobs",
     "all done": "UPDATE {schema}.jobs SET state = 'completed', finished_at = 1",
     "analyzed again": "VACUUM ANALYZE {schema}.jobs",
@@ -117,10 +157,10 @@ async def jobs_found(connection: Any, sql: str) -> set[str]:
     return {node.get("Index Name") or node["Node Type"] for node in looks(plan, "jobs")}
 
 
-async def gates_found(connection: Any, sql: str) -> set[str]:
-    """How each look at the gates is done, and by which column."""
+async def rows_found(connection: Any, sql: str, table: str) -> set[str]:
+    """How each look at a table is done, and by which column."""
     found = set()
-    for node in looks(await plan_of(connection, sql), "gates"):
+    for node in looks(await plan_of(connection, sql), table):
         column = re.match(r'\(*"?(\w+)"? ', node.get("Index Cond", ""))
         by = f" by {column[1]}" if column else ""
         found.add(f"{node.get('Index Name') or node['Node Type']}{by}")
@@ -149,7 +189,14 @@ async def test_every_hot_statement_finds_its_rows_by_index(postgres: Postgres, n
 
 
 @pytest.mark.timeout(60)
-async def test_every_gate_is_found_by_its_key(postgres: Postgres, new_schema: Callable[[], str]) -> None:
+@pytest.mark.parametrize(
+    ("table", "fill", "hot"),
+    [("gates", _GATES, GATES), ("keys", _KEYS, KEYS), ("edges", _EDGES, EDGES)],
+    ids=["gates", "keys", "edges"],
+)
+async def test_gates_keys_and_edges_are_found_by_their_names(
+    postgres: Postgres, new_schema: Callable[[], str], table: str, fill: str, hot: dict[str, set[str]]
+) -> None:
     """Also by a plan that was made when there were five: going through all of them was as good then."""
     options = PostgresOptions.parse(f"{postgres.url}?schema={new_schema()}")
     await PostgresStore(options).migrate()
@@ -159,10 +206,10 @@ async def test_every_gate_is_found_by_its_key(postgres: Postgres, new_schema: Ca
     try:
         for stage, count in {"empty": 0, "few": 5, "many": 20_000}.items():
             if count:
-                await connection.execute(with_schema(_GATES, options.schema), count)
-                await connection.execute(with_schema("VACUUM ANALYZE {schema}.gates", options.schema))
-            for name, ways in GATES.items():
-                found = await gates_found(connection, statement(name, options.schema))
+                await connection.execute(with_schema(fill, options.schema), count)
+                await connection.execute(with_schema(f"VACUUM ANALYZE {{schema}}.{table}", options.schema))
+            for name, ways in hot.items():
+                found = await rows_found(connection, statement(name, options.schema), table)
                 if found - ways:
                     wrong[name, stage] = found
     finally:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.conformance._redis_kit import job, maker, new_name, refused
-from tests.conformance._twins import LONG, live
-from tests.conformance.test_machine import OnRedis
+from tests.conformance._twins import LONG, RedisTwin, live
+from tests.conformance.test_machine import TwoStores
 from tests.servers import cluster as clusters
 from tests.servers import redis as servers
 from tests.servers._process import free_port, wanted
@@ -112,7 +112,7 @@ async def test_a_cluster_that_lacks_a_slot_is_away(cluster: Cluster) -> None:
     await store.close()
 
 
-class InACluster(OnRedis):
+class InACluster(RedisTwin, TwoStores):
     url: str
 
     def real_store(self, env: object) -> RedisStore:

@@ -17,7 +17,7 @@ from tests.servers.redis import Redis
 from tidewheel._model.duration import SECOND
 from tidewheel._model.errors import StoreError
 from tidewheel._model.flow import Flow, Pass, flow_text
-from tidewheel._model.gate import Gate, freed, idle_at, room, shut, taken
+from tidewheel._model.gate import Gate, failed, freed, idle_at, room, shut, succeeded, taken
 from tidewheel._model.job import Lease
 from tidewheel._model.limit import Hit, LimitRow, Rule
 from tidewheel._model.outcome import Complete, Settlement
@@ -45,6 +45,10 @@ for _, part in ipairs(ask) do
             twin.freed(gate)
         elseif word == 'shut' then
             twin.shut(gate, now + cost)
+        elseif word == 'fail' then
+            twin.failed(rule, gate, now)
+        elseif word == 'done' then
+            twin.succeeded(gate, now)
         end
         local level = { unpack(gate.level) }
         answers[#answers + 1] = { free, at or cjson.null, twin.idle_at(rule, gate) or cjson.null, gate.used, level, gate.shut_until }
@@ -62,11 +66,19 @@ rates = st.builds(
     algorithm=st.sampled_from([None, "sliding", "bucket", "fixed"]),
     burst=st.none() | st.integers(1, 20),
 )
+breakers = st.builds(
+    Rule,
+    slots=st.none() | st.integers(1, 3),
+    failures=st.integers(0, 4),
+    within=st.sampled_from([SECOND, 10 * SECOND]),
+    open_for=st.sampled_from([1, SECOND]),
+    probes=st.none() | st.integers(0, 2),
+)
 rules = st.one_of(
-    st.none(), rates, rates, rates, st.builds(Rule, slots=st.integers(0, 3), paused=st.none() | st.booleans())
+    st.none(), rates, rates, rates, breakers, st.builds(Rule, slots=st.integers(0, 3), paused=st.none() | st.booleans())
 )
 steps = st.tuples(
-    st.sampled_from(["take", "take", "take", "free", "shut", "ask"]),
+    st.sampled_from(["take", "take", "take", "free", "shut", "ask", "fail", "fail", "done"]),
     spans | st.sampled_from([-1, -SECOND, -100 * SECOND]),
     st.integers(1, 15),
     st.booleans(),
@@ -99,6 +111,10 @@ def in_python(life: list[tuple[Rule | None, list[Step]]]) -> list[Any]:
                 freed(gate)
             elif word == "shut":
                 shut(gate, now + cost)
+            elif word == "fail":
+                failed(rule, gate, now)
+            elif word == "done":
+                succeeded(gate, now)
             answers.append([free, at, idle_at(rule, gate), gate.used, [*gate.level], gate.shut_until])
     return answers
 

@@ -16,7 +16,7 @@ from tests.servers.redis import Redis, running
 from tidewheel._model.duration import SECOND
 from tidewheel._model.errors import SchemaMismatch, StoreError, StoreFull, StoreUnavailable
 from tidewheel._model.outcome import Complete, Settlement
-from tidewheel._model.query import Accepted, JobFilter
+from tidewheel._model.query import Accepted, Action, JobFilter
 from tidewheel._model.state import JobState
 from tidewheel._model.worker import Wakeup, Want
 from tidewheel._store.redis import RedisStore
@@ -352,3 +352,39 @@ def test_each_script_says_what_it_takes_and_gives() -> None:
         "allow-oom" in script(name).text.splitlines()[0]
         for name in ("claim", "settle", "beat", "sweep", "alter", "put_limits", "hit")
     )
+
+
+# --- one plain job has a script of its own ---
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"delay": SECOND},
+        {"run_at": 5, "lifo": True, "priority": 7, "queue": "a:b", "kind": "a b"},
+        {"run_at": 1 << 60},
+        {"tags": ("a",), "meta": "{}", "options": "{}", "keep_completed": 1, "keep_failed": 2, "on_dead": "tell"},
+        {"max_attempts": 7, "max_crashes": 1},
+    ],
+)
+async def test_one_job_comes_in_like_one_of_many(redis: Redis, changes: dict[str, object]) -> None:
+    """Among two it takes the other way; then it is compared key by key, but for the other one's."""
+    found = []
+    for jobs in ([job("a", **changes)], [job("a", **changes), job("b", kind="other", queue="other", delay=1)]):
+        async with opened(f"{redis.url}?namespace={new_name()}") as one:
+            assert all(answer.inserted for answer in await one.enqueue(jobs, now=1_768_478_400_000_000))
+            answers = await one.enqueue(jobs, now=1_768_478_400_000_000)
+            await one.alter(["b"], Action.DELETE)
+            (row,) = await one.get(["a"])
+            claimed = await one.claim([Want(jobs[0].queue, 9)], kinds=[jobs[0].kind], worker="w", lease=1)
+            found.append((answers[0], row, [(each.id, each.args, each.tags, each.meta) for each in claimed]))
+    assert found[0] == found[1]
+    assert found[0][0].state is not None
+
+
+async def test_one_job_whose_id_is_taken_by_something_unreadable(store: RedisStore) -> None:
+    await store.enqueue([job("a")])
+    await raw(store, "HSET", f"{{{store.options.namespace}}}:job:a", "h", "nonsense")
+    (answer,) = await store.enqueue([job("a")])
+    assert (answer.inserted, answer.state) == (False, JobState.DISCARDED)

@@ -14,9 +14,12 @@ from tests.conformance._why_worlds import SOON, WORLDS, Make
 from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis
 
+from tidewheel._model.after import After
 from tidewheel._model.flow import Pass
 from tidewheel._model.outcome import RetryLater
+from tidewheel._model.query import Action
 from tidewheel._model.queue import QueueSettings
+from tidewheel._pauses import PREFIX
 from tidewheel._store.base import Store
 from tidewheel._store.memory import MemoryStore
 from tidewheel._store.postgres import PostgresStore
@@ -75,6 +78,33 @@ async def test_where_nothing_is_in_the_way_it_runs_by_itself(world: World, make:
     assert await world.runs(job_id)
 
 
+async def test_what_may_not_start_any_more(world: World) -> None:
+    """Removing the reason would take a clock that runs backward."""
+    await world.hire()
+    first, second = [await world.kit.put(expires_in=MINUTE, delay=delay) for delay in (0, HOUR)]
+    world.kit.clock.advance("2m")
+    await world.beat()
+    for one in (first, second):
+        answer = await world.why(one)
+        assert (answer.code, answer.until) == ("expired", None)
+        assert "its time was over, 1m ago (" in answer.text
+    await world.kit.claim(5)
+    assert (await world.why(first)).code == "expired"
+    await world.turn()
+    for one in (first, second):
+        assert "was cancelled now (2026-01-15 12:02:00 UTC) (tidewheel.Expired:" in (await world.why(one)).text
+
+
+async def test_a_parent_that_was_given_up(world: World) -> None:
+    child = await world.kit.put()
+    parent = await world.kit.put(after=(After(child),))
+    await world.kit.alter(Action.CANCEL, child)
+    answer = await world.why(parent)
+    assert answer.code == "ended"
+    assert "before it started: tidewheel.ChildFailed: Its child" in answer.text
+    assert f"tidewheel jobs retry --graph {parent}" in answer.text
+
+
 async def test_a_long_line_of_one_moment(world: World) -> None:
     """Only the order of the pages says which was first; and no more than a thousand before it are looked at."""
     await world.hire()
@@ -95,6 +125,7 @@ async def test_a_long_line_of_one_moment(world: World) -> None:
 OBSTACLES: Final = {
     "time": {"due"},
     "queue": {"queue_paused"},
+    "pause": {"task_paused"},
     "worker": {"no_worker"},
     "task": {"unknown_task"},
     "full": {"limit_full"},
@@ -155,6 +186,12 @@ async def obstructed(world: World, there: set[str]) -> str:
         await world.hire(kinds=("other",) if "task" in there else ("work",), concurrency=1 if "line" in there else 5)
     if "line" in there:
         await kit.put(priority=1)
+    await paused(kit, there)
+    return job_id
+
+
+async def paused(kit: Kit, there: set[str]) -> None:
+    if "pause" in there:
+        await kit.overrule(PREFIX + "work", paused=True)
     if "queue" in there:
         await kit.store.put_queues([QueueSettings(name="default", paused=True)])
-    return job_id

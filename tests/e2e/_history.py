@@ -41,6 +41,8 @@ PROMISES: Final = {
     "gave up": "a worker that had run jobs ended by an error of its own",
     "not told once": "a job was given up, and the job that tells of it is missing, or there are two",
     "doubled": "an order that its caller repeated after a lost reply made two jobs",
+    "over its limit": "more attempts of one key held a slot at once than its limit has",
+    "before its children": "a job started before one of the jobs it waits for had ended",
 }
 """The kinds of findings, and what each means."""
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.e2e._harness import Site
+from tests.servers import postgres, redis
+from tests.servers._process import wanted
 
 
 @pytest.fixture
@@ -15,3 +17,16 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
     yield made
     made.end()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "redis"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh store of each sort that several processes may use."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'shared.db'}"
+    elif request.param == "redis":
+        with wanted(redis.running(durable=True)) as server:
+            yield f"{server.url}?namespace=shared"
+    else:
+        with wanted(postgres.running()) as other:
+            yield other.url.replace("tester@", "tester:s3cret@") + "?schema=shared"

@@ -6,14 +6,11 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.e2e._harness import PATIENCE, Site, WorkerProcess
 from tests.e2e.apps import limited
-from tests.servers import postgres, redis
-from tests.servers._process import wanted
 
 from tidewheel import App, Job, JobHandle, JobState, PreparedJob
 from tidewheel._model.duration import SECOND
@@ -23,18 +20,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
 TENANTS = ("acme",) * 4 + ("bobs",) * 3 + ("cleo", "dora")
 JOBS = 180
 KILLS = 5
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "redis"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'limited.db'}"
-    elif request.param == "redis":
-        with wanted(redis.running(durable=True)) as server:
-            yield f"{server.url}?namespace=limited"
-    else:
-        with wanted(postgres.running()) as other:
-            yield other.url.replace("tester@", "tester:s3cret@") + "?schema=limited"
 
 
 def start(site: Site, url: str) -> WorkerProcess:

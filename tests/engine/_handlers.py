@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tidewheel import App, Cancel, Retry, Snooze, current_job
+from tidewheel import App, BatchItem, Cancel, Retry, Snooze, current_job
 
 app = App("memory://")
 """Children load it with this module; tests use apps of their own."""
@@ -108,3 +108,31 @@ def noisy() -> str:
     os.write(1, b"raw\n")
     subprocess.run([sys.executable, "-c", "print('grandchild')"], check=True)
     return sys.stdin.read()
+
+
+def many(words: list[str]) -> list[object]:
+    """A batch whose items fail in their own ways."""
+    return [ERRORS[word]() if word in ERRORS else word.upper() for word in words]
+
+
+def many_items(items: list[BatchItem[int]]) -> list[str]:
+    """A batch that knows its jobs."""
+    for item in items:
+        item.job.progress(item.value)
+        item.job.log.info("has %d", item.value)
+    return [item.job.fence for item in items]
+
+
+def many_ends(words: list[str]) -> None:
+    """A batch that takes its process along."""
+    for word in words:
+        if word in ENDS:
+            ENDS[word]()
+
+
+def many_spin(items: list[BatchItem[str]]) -> list[str]:
+    """Says that it runs, then computes until all of its jobs should stop."""
+    Path(items[0].value).write_text(str(os.getpid()))
+    while not all(item.job.wait_stopped(0.01) for item in items):
+        pass
+    return [item.job.stop_reason for item in items]

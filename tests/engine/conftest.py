@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.engine._batches import Book
 
 from tidewheel import App
 
@@ -19,3 +20,9 @@ async def app() -> AsyncIterator[App]:
     made = App("memory://")
     yield made
     await made.close()
+
+
+@pytest.fixture
+def book() -> Book:
+    """A batch handler that writes down its calls."""
+    return Book()

@@ -17,7 +17,8 @@ from tidewheel import App, ConfigError, Limit, LimitKeyError, Rate
 from tidewheel._limits import MOST
 from tidewheel._model.flow import flow_of
 from tidewheel._model.limit import LimitRow, Rule
-from tidewheel._task import PreparedJob, Task
+from tidewheel._prepared import PreparedJob
+from tidewheel._task import Task
 
 
 @dataclass

@@ -8,12 +8,26 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from tests.engine._kit import PATIENCE, Ears, FaultyStore, faulty_app, running, until
 
-from tidewheel import App, Cancel, JobState, RetryPolicy, Snooze, StoreFull, StoreUnavailable, current_job, fixed
+from tidewheel import (
+    App,
+    Batch,
+    BatchItem,
+    Cancel,
+    JobState,
+    LeaseLost,
+    RetryPolicy,
+    Snooze,
+    StoreFull,
+    StoreUnavailable,
+    current_job,
+    fixed,
+)
 from tidewheel._engine import patience as patience_module
 from tidewheel._engine import sweeper as sweeper_module
 
@@ -200,21 +214,14 @@ class UnluckyStore(FaultyStore):
         return await super()._do(name, work)
 
 
-@pytest.mark.parametrize("seed", range(4))
-async def test_two_workers_in_bad_luck_lose_and_double_nothing(seed: int) -> None:
-    """Short leases, handlers of every sort, cancels in between: whatever happens, every job comes to one end."""
-    store = UnluckyStore(seed, luck=0.25)
-    app = App("memory://", retry=RetryPolicy(50, fixed("2ms")))
-    app._store = store
-    dice = random.Random(seed)
-    completed: Counter[str] = Counter()
-    app.on("job.completed", lambda event: completed.update([event.data["job"].id]))
+class Dice:
+    """Bodies of every sort that end as luck has it."""
 
-    def body(number: int) -> int:
-        job = current_job()
-        job.progress(number)
-        job.log.info("attempt %d", job.attempt)
-        throw = dice.random()
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def throw(self, number: int) -> int:
+        throw = self._random.random()
         if throw < 0.1:
             raise ValueError(number)
         if throw < 0.2:
@@ -223,12 +230,45 @@ async def test_two_workers_in_bad_luck_lose_and_double_nothing(seed: int) -> Non
             raise Cancel("of its own")
         return number
 
-    async def on_loop(number: int) -> int:
-        await asyncio.sleep(0)
-        return body(number)
+    def body(self, number: int) -> int:
+        job = current_job()
+        job.progress(number)
+        job.log.info("attempt %d", job.attempt)
+        return self.throw(number)
 
-    loop_task, thread_task = app.task(max_crashes=100)(on_loop), app.task(name="thread", max_crashes=100)(body)
-    jobs = await app.enqueue_many((loop_task if number % 2 else thread_task).job(number) for number in range(60))
+    async def on_loop(self, number: int) -> int:
+        await asyncio.sleep(0)
+        return self.body(number)
+
+    async def in_batches(self, items: list[BatchItem[int]]) -> list[int | Exception]:
+        await asyncio.sleep(0)
+        return [self._answer(item) for item in items]
+
+    def _answer(self, item: BatchItem[int]) -> int | Exception:
+        with suppress(LeaseLost):
+            item.job.progress(item.value)
+        try:
+            return self.throw(item.value)
+        except Exception as error:  # noqa: BLE001 -- as a batch handler hands them over
+            return error
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_two_workers_in_bad_luck_lose_and_double_nothing(seed: int) -> None:
+    """Short leases, handlers of every sort, cancels in between: whatever happens, every job comes to one end."""
+    store = UnluckyStore(seed, luck=0.25)
+    app = App("memory://", retry=RetryPolicy(50, fixed("2ms")))
+    app._store = store
+    dice = Dice(seed)
+    completed: Counter[str] = Counter()
+    app.on("job.completed", lambda event: completed.update([event.data["job"].id]))
+
+    tasks: list[Any] = [
+        app.task(max_crashes=100)(dice.on_loop),
+        app.task(name="thread", max_crashes=100)(dice.body),
+        app.task(max_crashes=100, batch=Batch(5, wait=0.01))(dice.in_batches),
+    ]
+    jobs = await app.enqueue_many(tasks[number % 3].job(number) for number in range(90))
     options: dict[str, Any] = {
         "short_lease": 0.1,
         "poll": 0.02,

@@ -264,7 +264,10 @@ async def test_a_child_does_not_outlive_a_killed_worker(tmp_path: Path) -> None:
     script.write_text(CHILD_OF_A_WORKER)
     root = Path(__file__).parents[2]
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, str(script), str(file), env={**os.environ, "PYTHONPATH": str(root)}
+        sys.executable,
+        str(script),
+        str(file),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(root), str(root / "src")))},
     )
     await until(lambda: file.exists() and file.read_text())
     child = int(file.read_text())

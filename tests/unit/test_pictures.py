@@ -19,7 +19,9 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return runpy.run_path(str(PICTURES / name))
 
 
-@pytest.mark.parametrize("name", ["life_of_a_job", "backoff", "transactions", "limits"])
+@pytest.mark.parametrize(
+    "name", ["life_of_a_job", "backoff", "transactions", "limits", "once", "graphs", "batches", "fair", "order"]
+)
 def test_a_picture_is_what_its_script_draws(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = script(f"{name}.py", monkeypatch)["draw"]()
     file = PICTURES / f"{name.replace('_', '-')}.svg"

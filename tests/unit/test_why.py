@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from tidewheel._evidence import HOLDERS, SILENT, Facts, GateFact
 from tidewheel._model.duration import LONGEST, SECOND
 from tidewheel._model.flow import Pass
 from tidewheel._model.job import ErrorInfo, Job
 from tidewheel._model.limit import GateRow, Rule
 from tidewheel._model.state import JobState
 from tidewheel._model.worker import WorkerInfo, WorkerRow
-from tidewheel._why import HOLDERS, SILENT, Facts, GateFact, Why, why
+from tidewheel._why import Why, why
 
 NOW = 1_800_000_000 * SECOND
 MINUTE = 60 * SECOND

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 NOTHING = "Nothing was enqueued."
 FOREVER = "forever"
+
+
+_DID: Final = {
+    "created": "enqueued",
+    "existing": "was there already; nothing new was enqueued",
+    "replaced": "waits already, and took over what this one says",
+    "dropped": "was the last one its throttle lets in now; nothing new was enqueued",
+}
 
 
 class Wait(click.ParamType[str]):
@@ -46,6 +54,8 @@ class Wait(click.ParamType[str]):
 @click.option("--priority", type=click.IntRange(1, 1000), help="1 is first, 1000 last.")
 @click.option("--id", "own_id", metavar="ID", help="Your own id: enqueued twice it is one job.")
 @click.option("--unique", metavar="KEY", help="At most one live job has this key.")
+@click.option("--idempotency-key", metavar="KEY", help="Whoever gives it again within 24 hours gets this job.")
+@click.option("--expires", type=SPAN, help="Cancelled when it has not started by then (10m, 1h).")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="Repeatable.")
 @click.option("--wait", type=Wait(), metavar="[DURATION]", help="Wait for the result, at most so long when given.")
 @json_option
@@ -74,6 +84,7 @@ def enqueue(
             "task": handle.kind,
             "queue": handle.queue,
             "created": handle.created,
+            "did": handle.did,
         }
         if wait is not None:
             answer["result"] = _jsonable(await handle.result(timeout=None if wait == FOREVER else wait))
@@ -123,8 +134,9 @@ async def _enqueue(
 
 
 def _say(handle: JobHandle[Any]) -> None:
-    what = "enqueued" if handle.created else "was there already; nothing new was enqueued"
-    say(f"{handle.id}  {handle.kind} {what} (queue {handle.queue})")
+    say(f"{handle.id}  {handle.kind} {_DID[handle.did]} (queue {handle.queue})")
+    if handle.cancelled is not None:
+        say(f"{handle.cancelled}  was cancelled to make room")
 
 
 def parse_arguments(words: Sequence[str], fn: Any) -> tuple[list[Any], dict[str, Any]]:

@@ -59,7 +59,9 @@ DELETE = Change(
 )
 
 
-def _command(change: Change, text: str, *lines: str) -> click.Command:
+def _command(change: Change, text: str, *lines: str, graph: str = "") -> click.Command:
+    """`graph`: what the action does to a job and all that it waits for, where it can."""
+
     @click.command(change.verb, help=text, epilog=examples(*lines))
     @click.argument("ids", metavar="[ID]...", nargs=-1)
     @store_options
@@ -69,14 +71,20 @@ def _command(change: Change, text: str, *lines: str) -> click.Command:
     def command(
         app: str | None, store: str | None, ids: tuple[str, ...], yes: bool, as_json: bool, **given: Any
     ) -> int:
+        whole = given.pop("graph", False)
         where = make_filter(given)
         if ids and not where.empty:
             raise CliError("Give ids or a filter, not both.", then="Nothing was changed.", code=USAGE)
+        if whole and not ids:
+            remedy = "Name the last job of the graph."
+            raise CliError("--graph was given without an id.", remedy=remedy, then="Nothing was changed.", code=USAGE)
+        if whole:
+            return _by_graph(change, app, store, ids, as_json=as_json)
         if ids:
             return _by_ids(change, app, store, ids, as_json=as_json)
         return _by_filter(change, app, store, where, yes=yes, as_json=as_json)
 
-    return command
+    return click.option("--graph", is_flag=True, help=graph)(command) if graph else command
 
 
 retry = _command(
@@ -84,11 +92,13 @@ retry = _command(
     "Make finished jobs available again, with fresh attempts.",
     "tidewheel jobs retry 0199a3f0-7c1e-7d52-9c0a-3f1d2b4c5e6f --app shop.jobs:app",
     "tidewheel jobs retry --state discarded --kind send_invoice --app shop.jobs:app",
+    graph="Also what failed of the jobs that it waits for; what has completed is not done twice.",
 )
 cancel = _command(
     CANCEL,
     "Cancel jobs: waiting ones end at once, running ones are asked to stop.",
     "tidewheel jobs cancel --queue email --tag campaign-7 --app shop.jobs:app",
+    graph="Also the jobs that it waits for, but for those that others wait for, too.",
 )
 promote = _command(
     PROMOTE,
@@ -112,6 +122,23 @@ def _by_ids(change: Change, app: str | None, store: str | None, ids: Sequence[st
     if any(answer.before is None for answer in answers):
         return NOT_FOUND
     return OK if all(map(_applied, answers)) else 1
+
+
+def _by_graph(change: Change, app: str | None, store: str | None, ids: Sequence[str], *, as_json: bool) -> int:
+    """Jobs with all that they wait for. Those to which the action does not apply are no mistake."""
+
+    async def act(found: App) -> list[Altered]:
+        one = found.jobs.retry_graph if change is RETRY else found.jobs.cancel_graph
+        return [answer for job_id in ids for answer in await one(job_id)]
+
+    answers = [answer for answer in ask(app, store, act) if _applied(answer)]
+    if as_json:
+        emit({"jobs": plain.plain(answers), "changed": len(answers)})
+    for answer in () if as_json else answers:
+        _say(change, answer)
+    if not answers and not as_json:
+        say(f"Nothing of it could be {change.done}.", stderr=True)
+    return OK if answers else 1
 
 
 def _say(change: Change, answer: Altered) -> None:

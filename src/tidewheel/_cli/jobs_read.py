@@ -15,11 +15,11 @@ from tidewheel._cli.target import ask
 from tidewheel._cli.watch import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rich.console import RenderableType
 
-    from tidewheel import App, History, Page
+    from tidewheel import App, Child, History, Page
 
 _WATCH = {"--watch": "1s"}
 _watch_option = click.option(
@@ -76,18 +76,21 @@ def list_jobs(app: str | None, store: str | None, as_json: bool, watch: str | No
 def show(app: str | None, store: str | None, job_id: str, as_json: bool, watch: str | None) -> int:
     """Show one job: arguments, result, error, history, log. --watch ends when the job has ended."""
 
-    async def question(found: App) -> History:
-        return await _history(found, job_id)
+    async def question(found: App) -> tuple[History, Sequence[Child]]:
+        return await _history(found, job_id), await found.jobs.children(job_id)
 
-    def picture(history: History) -> RenderableType:
+    def document(known: tuple[History, Sequence[Child]]) -> Any:
+        return plain.history(known[0]) | {"children": plain.plain(known[1])}
+
+    def picture(known: tuple[History, Sequence[Child]]) -> RenderableType:
         from tidewheel._cli.jobs_show import job_page
 
-        return job_page(history)
+        return job_page(*known)
 
-    def ended(history: History) -> bool:
-        return history.job.state.final
+    def ended(known: tuple[History, Sequence[Child]]) -> bool:
+        return known[0].job.state.final
 
-    return _answer(app, store, question, plain.history, picture, as_json=as_json, every=watch, ended=ended)
+    return _answer(app, store, question, document, picture, as_json=as_json, every=watch, ended=ended)
 
 
 @click.command(epilog=examples("tidewheel jobs logs 0199a3f0-7c1e-7d52-9c0a-3f1d2b4c5e6f --follow --app shop.jobs:app"))

@@ -16,10 +16,15 @@ from tidewheel._cli import plain
 from tidewheel._cli.show import Column, call, fields, human, moment, one_line, relative, safe, state, table, wall_clock
 
 if TYPE_CHECKING:
-    from tidewheel import AttemptRecord, ErrorInfo, History, Job, LogLine, Page
+    from collections.abc import Sequence
+
+    from tidewheel import AttemptRecord, Child, ErrorInfo, History, Job, LogLine, Page
 
 _LEVEL_STYLE = {"debug": "bright_black", "warning": "yellow", "error": "red", "critical": "red"}
 _LOG_TAIL = 20
+_CHILDREN = 20
+"""So many children are shown, those that have not ended first."""
+_PARKED = {":children": "until its children have ended", ":expired": "because its time is over"}
 
 
 def job_table(page: Page, width: int, *, filtered: bool) -> RenderableType:
@@ -60,13 +65,14 @@ def detail(row: Job) -> str | Text:
     return call(plain.opened(row.args))
 
 
-def job_page(history: History) -> RenderableType:
+def job_page(history: History, children: Sequence[Child] = ()) -> RenderableType:
     """Everything that is known of one job."""
     row = history.job
     now = wall_clock()
     title = Text.assemble((safe(row.kind), "bold"), "  ", state(row.state))
     if row.state == "parked":
-        title.append(f" by {safe(row.parked_by or 'an unknown limit')}", style="bright_blue")
+        by = row.parked_by or "an unknown limit"
+        title.append(f" {_PARKED.get(by, f'by {safe(by)}')}", style="bright_blue")
     if row.cancel_requested and row.state == "running":
         title.append("  cancel requested", style="yellow")
     parts: list[RenderableType] = [title, Padding(fields(_facts(row, now)), (0, 0, 0, 2))]
@@ -77,6 +83,10 @@ def job_page(history: History) -> RenderableType:
     if row.error is not None:
         parts += [Text("Error" if row.state != "completed" else "Error of an earlier attempt", style="bold")]
         parts.append(_error(row.error))
+    if children:
+        waits = sum(one.state is None for one in children)
+        head = f"Children ({waits} of {len(children)} have not ended)" if waits else f"Children ({len(children)})"
+        parts += [Text(head, style="bold"), Padding(_children(children), (0, 0, 0, 2))]
     if history.attempts:
         parts += [Text("Attempts", style="bold"), Padding(_attempts(history.attempts, now), (0, 0, 0, 2))]
     if history.logs:
@@ -99,6 +109,7 @@ def _facts(row: Job, now: int) -> list[tuple[str, str | Text]]:
         ("attempt", f"{row.attempt} of {row.max_attempts}" + (f", {row.crashes} crashed" if row.crashes else "")),
         ("enqueued", moment(row.enqueued_at, now)),
         ("due", moment(row.run_at, now) if due else ""),
+        ("expires", moment(row.expires_at, now) if row.expires_at and due else ""),
         ("started", moment(row.started_at, now) if row.started_at else ""),
         (
             "finished",
@@ -107,11 +118,30 @@ def _facts(row: Job, now: int) -> list[tuple[str, str | Text]]:
         ("lease", f"{moment(row.lease_until, now)}, epoch {row.epoch}" if row.lease_until else ""),
         ("worker", row.worker or ""),
         ("limits", ", ".join(f"{one.key}{f' (cost {one.cost})' if one.cost > 1 else ''}" for one in row.passes)),
+        ("backlog", row.backlog or ""),
         ("unique key", row.unique_key or ""),
         ("tags", ", ".join(row.tags)),
         ("meta", row.meta or ""),
         ("options", row.options or ""),
     ]
+
+
+def _children(children: Sequence[Child]) -> RenderableType:
+    """How they stand; those that have not ended first."""
+    made = Table.grid(padding=(0, 2, 0, 0))
+    shown = sorted(children, key=lambda one: one.state is not None)[:_CHILDREN]
+    for one in shown:
+        what = one_line(f"{one.error.type}: {one.error.message}") if one.error else ""
+        if one.completed:
+            what = one_line(json.dumps(one.result, ensure_ascii=False))
+        made.add_row(
+            Text(one.id),
+            state(one.state) if one.state is not None else Text("waited for", style="bright_blue"),
+            Text("" if one.on_failure == "fail" else f"on failure: {one.on_failure}"),
+            Text(what, overflow="fold"),
+        )
+    more = len(children) - len(shown)
+    return Group(made, Text(f"and {more:,} more", style="bright_black")) if more else made
 
 
 def _progress(value: Any) -> RenderableType:

@@ -203,6 +203,6 @@ def _plain_rule(rule: Any) -> dict[str, Any] | None:
     if rule is None:
         return None
     said = {name: value for name in rule.__struct_fields__ if (value := getattr(rule, name)) is not None}
-    if "per" in said:
-        said["per"] /= 1_000_000
+    for span in said.keys() & {"per", "within", "open_for"}:
+        said[span] /= 1_000_000
     return said

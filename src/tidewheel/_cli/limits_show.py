@@ -24,6 +24,10 @@ def rule_text(rule: Rule | None) -> str:
     if rule.count is not None or rule.per is not None:
         count = f"{rule.count:,} " if rule.count is not None else ""
         said.append(count + (f"per {human(rule.per)}" if rule.per is not None else "starts"))
+    if rule.failures is not None:
+        said.append(
+            f"shut for {human(rule.open_for or 0)} after {rule.failures:,} failures in {human(rule.within or 0)}"
+        )
     more: list[str] = [rule.algorithm] if rule.algorithm and rule.algorithm != "sliding" else []
     more += [f"burst {rule.burst:,}"] if rule.burst is not None else []
     text = " ".join([*said, *([f"({', '.join(more)})"] if more else [])])
@@ -84,4 +88,4 @@ def _key(gate: GateRow) -> str:
 
 
 def _slots(gate: GateRow) -> bool:
-    return gate.rule is None or gate.rule.slots is not None
+    return gate.rule is None or gate.rule.slots is not None or gate.rule.failures is not None

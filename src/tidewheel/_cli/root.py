@@ -55,6 +55,7 @@ COMMANDS: Final = {
     "why": ("why:why", "Say why a job does not run, or where it does."),
     "jobs": ("jobs:jobs", "List, show, retry, cancel, promote and delete jobs."),
     "queues": ("queues:queues", "List, pause, resume, drain and clean queues."),
+    "tasks": ("tasks:tasks", "List, pause and resume tasks."),
     "limits": ("limits:limits", "List, show, set, clear, pause and resume limits."),
     "deadletters": ("deadletters:deadletters", "List, show, requeue and purge dead letters."),
     "workers": ("workers:workers", "List the live workers."),

@@ -26,7 +26,7 @@ EVENTS: Final[dict[type, str]] = {
 class Attempt:
     """A claimed job while this worker has it. `context` is what its handler sees."""
 
-    __slots__ = ("claimed", "context", "free_slot", "handle", "kind", "settled", "task")
+    __slots__ = ("begin", "claimed", "context", "free_slot", "handle", "kind", "settled", "task")
 
     def __init__(
         self,
@@ -40,9 +40,12 @@ class Attempt:
         self.kind = claimed.kind
         self.task = task
         self.context = JobContext(claimed, clock, changed)
+        self.context.app = task.app
         self.free_slot = free_slot
         self.handle: asyncio.Task[None] | None = None
         """The asyncio task that runs it."""
+        self.begin: Callable[[], None] | None = None
+        """Starts its timers, when it is in a batch that begins later than its attempt."""
         self.settled = False
         """Its outcome is decided; whatever its handler still does does not count."""
 

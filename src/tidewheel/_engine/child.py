@@ -8,12 +8,15 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Final
 
+from tidewheel._batch import BatchCodec
+from tidewheel._batch_task import BatchTask
 from tidewheel._context import JobContext, current
+from tidewheel._engine.batch_call import answers, argument
 from tidewheel._engine.runner import describe
 from tidewheel._env import wall_clock
 from tidewheel._model.job import Claimed, Lease, LogLine
@@ -27,8 +30,8 @@ def child_main(pipe: Connection) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which ends us
     channel = _Channel(pipe)
     while True:
-        module, qualname, row, limits = channel.next_run()
-        _run(channel, module, qualname, Claimed(*row), limits)
+        what, *fn, rows, limits = channel.next_run()
+        _run(channel, _HOW[what], fn, [Claimed(*row) for row in rows], limits)
 
 
 class _Channel:
@@ -39,8 +42,8 @@ class _Channel:
         self._send = threading.Lock()
         self._arrived = threading.Semaphore(0)
         self._request: Any = None
-        self._stop: tuple[Lease, str] | None = None
-        self._context: JobContext | None = None
+        self._stops: dict[Lease, str] = {}
+        self._contexts: dict[Lease, JobContext] = {}
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -50,27 +53,31 @@ class _Channel:
             except (EOFError, OSError):
                 # The worker is gone. Its job will run elsewhere, so what is computed here must end now.
                 os._exit(1)
-            if message[0] == "run":
-                self._request = message[1:]
-                self._arrived.release()
+            if message[0] == "stop":
+                self._stops[Lease(*message[1])] = message[2]
+                self._pass_stops_on()
             else:
-                self._stop = (Lease(*message[1]), message[2])
-                self._pass_stop_on()
+                self._request = message
+                self._arrived.release()
 
     def next_run(self) -> Any:
         self._arrived.acquire()
         return self._request
 
-    def attend(self, context: JobContext | None) -> None:
+    def attend(self, contexts: Sequence[JobContext]) -> None:
         """Who is told to wind up from now on, also when that was said before."""
-        self._context = context
-        self._pass_stop_on()
+        self._contexts = {Lease(one.id, one.epoch): one for one in contexts}
+        if contexts:
+            self._pass_stops_on()
+        else:
+            self._stops = {}
 
-    def _pass_stop_on(self) -> None:
-        context, stop = self._context, self._stop
-        # By its lease: a wish that comes too late must not hit the next job.
-        if context is not None and stop is not None and stop[0] == (context.id, context.epoch):
-            context.stop(stop[1])
+    def _pass_stops_on(self) -> None:
+        contexts = self._contexts
+        for lease, reason in tuple(self._stops.items()):
+            # By its lease: a wish that comes too late must not hit the next job.
+            if lease in contexts:
+                contexts[lease].stop(reason)
 
     def say(self, *message: Any) -> None:
         with self._send:
@@ -82,6 +89,7 @@ class _ChildContext(JobContext):
 
     def __init__(self, claimed: Claimed, say: Callable[..., None]) -> None:
         super().__init__(claimed, wall_clock, self._tell)
+        self._lease = tuple(claimed.lease)
         self._say = say
 
     def _pass_on(self, line: LogLine) -> None:
@@ -90,31 +98,67 @@ class _ChildContext(JobContext):
     def _tell(self) -> None:
         progress, lines = self.take_news()
         if progress is not None:
-            self._say("progress", progress)
+            self._say("progress", self._lease, progress)
         for line in lines:
-            self._say("log", line.at, line.level, line.message)
+            self._say("log", self._lease, line.at, line.level, line.message)
 
 
-def _run(channel: _Channel, module: str, qualname: str, claimed: Claimed, limits: tuple[int, int]) -> None:
-    max_payload, max_traceback = limits
-    context = _ChildContext(claimed, channel.say)
-    channel.attend(context)
-    token = current.set(context)
+def _run(
+    channel: _Channel,
+    call: Callable[[Any, str, Sequence[Claimed], Sequence[JobContext], tuple[int, int]], Any],
+    fn: Sequence[str],
+    claimed: Sequence[Claimed],
+    limits: tuple[int, int],
+) -> None:
+    contexts = [_ChildContext(one, channel.say) for one in claimed]
+    channel.attend(contexts)
     try:
-        fn = _load(module, qualname)
-        codec = fn.codec if isinstance(fn, Task) else Codec(claimed.kind, fn, max_payload)
-        args, kwargs = codec.decode_call(claimed.args)
-        result = (fn.fn if isinstance(fn, Task) else fn)(*args, **kwargs)
-        answer = codec.encode_result(result)
+        loaded = _load(*fn)
+        for context in contexts:
+            context.app = loaded.app if isinstance(loaded, Task) else None
+        answer = call(loaded, claimed[0].kind, claimed, contexts, limits)
         _flush()
         channel.say("done", answer)
     except BaseException as error:  # noqa: BLE001 -- the parent's runner judges it
-        info = describe(error, max_traceback)
+        failed = _failed(error, limits)
         _flush()
-        channel.say("error", info.type, info.message, info.traceback, _pickled(error))
+        channel.say(*failed)
     finally:
-        channel.attend(None)
+        channel.attend(())
+
+
+def _call(
+    fn: Any, kind: str, claimed: Sequence[Claimed], contexts: Sequence[JobContext], limits: tuple[int, int]
+) -> str:
+    """Run one job."""
+    token = current.set(contexts[0])
+    try:
+        codec = fn.codec if isinstance(fn, Task) else Codec(kind, fn, limits[0])
+        args, kwargs = codec.decode_call(claimed[0].args)
+        return codec.encode_result((fn.fn if isinstance(fn, Task) else fn)(*args, **kwargs))
+    finally:
         current.reset(token)
+
+
+def _call_batch(
+    fn: Any, kind: str, claimed: Sequence[Claimed], contexts: Sequence[JobContext], limits: tuple[int, int]
+) -> list[tuple[Any, ...]]:
+    """Run the jobs of a batch: an answer for each."""
+    codec = fn.codec if isinstance(fn, BatchTask) else BatchCodec(kind, fn, None, limits[0])
+    items = [(codec.decode_call(one.args)[0][0], context) for one, context in zip(claimed, contexts, strict=True)]
+    found = (fn.fn if isinstance(fn, BatchTask) else fn)(argument(codec, items))
+    return [
+        ("done", one) if isinstance(one, str) else _failed(one, limits)
+        for one in answers(codec, kind, found, len(claimed))
+    ]
+
+
+_HOW: Final = {"run": _call, "batch": _call_batch}
+
+
+def _failed(error: BaseException, limits: tuple[int, int]) -> tuple[Any, ...]:
+    info = describe(error, limits[1])
+    return ("error", info.type, info.message, info.traceback, _pickled(error))
 
 
 def _flush() -> None:

@@ -18,6 +18,7 @@ from tidewheel._engine.kinds import Kinds
 from tidewheel._engine.patience import Patience
 from tidewheel._engine.settler import Settler
 from tidewheel._engine.shares import Shares, remaining
+from tidewheel._engine.slots import Slots
 from tidewheel._model.errors import StoreError
 from tidewheel._model.job import Claimed
 from tidewheel._model.worker import Want
@@ -25,7 +26,12 @@ from tidewheel._store.base import Store
 
 
 class Claimer:
-    """The claim loop of one executor. `start` is called for every claimed job, `freed` when a slot is free again."""
+    """The claim loop of one executor. `start` is called for every claimed job, `freed` when a slot is free again.
+
+    For jobs that are run in batches (`collector`) its slots are the room in their worker's hands, and it claims up to
+    `at_once` jobs while a batch could begin (`ready`); it says when it has `looked`, and when that found all there was
+    (`no_more`).
+    """
 
     def __init__(
         self,
@@ -37,11 +43,15 @@ class Claimer:
         *,
         shares: Shares,
         kinds: Kinds,
-        slots: int,
+        slots: int | Slots,
         worker: str,
         lease: int,
         poll: int,
         start: Callable[[Claimed], None],
+        at_once: int | None = None,
+        ready: Callable[[], bool] = lambda: True,
+        looked: Callable[[], None] = lambda: None,
+        no_more: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._patience = patience
@@ -50,8 +60,11 @@ class Claimer:
         self._random = random
         self._shares = shares
         self._kinds = kinds
-        self.free = slots
-        self._most = (slots + 1) // 2
+        self._slots = Slots(slots) if isinstance(slots, int) else slots
+        self._most = (self._slots.all + 1) // 2 if at_once is None else at_once
+        self._ready = ready
+        self._looked = looked
+        self._no_more = no_more
         self._worker = worker
         self._lease = lease
         self._poll = poll / 1_000_000
@@ -61,16 +74,30 @@ class Claimer:
         self.idle = False
         """True after a claim that found nothing, until the next hint."""
 
+    @property
+    def free(self) -> int:
+        """Slots that are free."""
+        return self._slots.free
+
     def wake(self) -> None:
         """There may be work."""
         self.idle = False
         self._wake.set()
 
+    def look(self) -> None:
+        """There may be room: look again."""
+        self._wake.set()
+
     def freed(self, kind: str) -> None:
         """A slot is free again, an attempt at a job of this kind is over."""
-        self.free += 1
+        self._slots.give_back()
         self._kinds.freed(kind)
         self._wake.set()
+
+    def pause(self, kinds: frozenset[str]) -> None:
+        """Ask for these no more, and for those again that are not among them now."""
+        self._kinds.paused = kinds
+        self.wake()
 
     def stop(self) -> None:
         """Claim no more; `run` returns."""
@@ -85,22 +112,30 @@ class Claimer:
                 await self._catch_up()
                 continue
             try:
-                found = await self.run_once() if self.free > 0 else 0
+                found = await self.run_once() if self._slots.open > 0 and self._ready() else 0
             except StoreError as error:
                 if error.retriable and self._stopped.is_set():
                     return  # the store was away when we were told to stop: nothing was claimed
                 raise
+            finally:
+                self._looked()
             if found == 0 and not self._stopped.is_set():
                 await self._rest()
 
     async def run_once(self) -> int:
         """One round of claims; gives the number of jobs started."""
-        slots = left = min(self.free, self._most)
-        for line in self._shares.lines:
-            left -= await self._fill(line, left)
-            if not left:
-                break
+        slots = left = min(self._slots.open, self._most)
+        self._slots.ask(slots)
+        try:
+            for line in self._shares.lines:
+                left -= await self._fill(line, left)
+                if not left:
+                    break
+        finally:
+            self._slots.ask(0)
         self.idle = left == slots
+        if left:
+            self._no_more()
         return slots - left
 
     async def _fill(self, line: Sequence[str], slots: int) -> int:
@@ -154,7 +189,7 @@ class Claimer:
                 self._isolation.heard(claimed)
         self._kinds.took(job.kind for job in claimed)
         for job in claimed:
-            self.free -= 1
+            self._slots.take()
             self._start(job)
         return claimed
 

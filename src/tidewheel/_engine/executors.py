@@ -9,10 +9,13 @@ import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tidewheel._engine.attempt import Attempt
+from tidewheel._engine.batch_call import Answer, BatchCall, answers
 from tidewheel._engine.runner import run_handler
+
+T = TypeVar("T")
 
 
 class Executor(Protocol):
@@ -22,6 +25,10 @@ class Executor(Protocol):
 
     async def call(self, attempt: Attempt) -> str:
         """Run the attempt's handler; raises what it raises."""
+        ...
+
+    async def call_batch(self, batch: BatchCall) -> list[Answer]:
+        """Run a batch handler: an answer for each job; raises what it raises."""
         ...
 
     def close(self) -> None:
@@ -38,6 +45,11 @@ class LoopExecutor:
     async def call(self, attempt: Attempt) -> str:
         """See `Executor.call`."""
         return attempt.task.codec.encode_result(await run_handler(attempt))
+
+    async def call_batch(self, batch: BatchCall) -> list[Answer]:
+        """See `Executor.call_batch`."""
+        task = batch.task
+        return answers(task.codec, task.name, await task.fn(batch.argument()), len(batch.items))
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -57,16 +69,30 @@ class ThreadExecutor:
 
     async def call(self, attempt: Attempt) -> str:
         """See `Executor.call`."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[str] = loop.create_future()
-        thread = self._idle.pop() if self._idle else _HandlerThread()
         context = contextvars.copy_context()
 
         def work() -> str:
             value = context.run(run_handler, attempt)
             return attempt.task.codec.encode_result(value)
 
-        def done(value: str | None, error: BaseException | None) -> None:
+        return await self._run(work)
+
+    async def call_batch(self, batch: BatchCall) -> list[Answer]:
+        """See `Executor.call_batch`."""
+        context, task = contextvars.copy_context(), batch.task
+
+        def work() -> list[Answer]:
+            value = context.run(task.fn, batch.argument())
+            return answers(task.codec, task.name, value, len(batch.items))
+
+        return await self._run(work)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        thread = self._idle.pop() if self._idle else _HandlerThread()
+
+        def done(value: Any, error: BaseException | None) -> None:
             if self._closed:
                 thread.end()
             else:
@@ -77,7 +103,7 @@ class ThreadExecutor:
                 # A StopIteration cannot be set on a future; as a failure it reads the same.
                 future.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
             else:
-                future.set_result(value or "null")
+                future.set_result(value)
 
         thread.run(work, done, loop)
         return await future
@@ -94,10 +120,10 @@ class _HandlerThread:
 
     def __init__(self) -> None:
         self._wake = threading.Semaphore(0)
-        self._job: tuple[Callable[[], str], Callable[..., Any], asyncio.AbstractEventLoop] | None = None
+        self._job: tuple[Callable[[], Any], Callable[..., Any], asyncio.AbstractEventLoop] | None = None
         threading.Thread(target=self._loop, name="tidewheel-handler", daemon=True).start()
 
-    def run(self, work: Callable[[], str], done: Callable[..., Any], loop: asyncio.AbstractEventLoop) -> None:
+    def run(self, work: Callable[[], Any], done: Callable[..., Any], loop: asyncio.AbstractEventLoop) -> None:
         self._job = (work, done, loop)
         self._wake.release()
 

@@ -17,10 +17,14 @@ class Kinds:
     def __init__(self, kinds: Sequence[str], per_worker: Mapping[str, int]) -> None:
         self.all = tuple(kinds)
         self._room = dict(per_worker)
+        self.paused: frozenset[str] = frozenset()
+        """Those that nobody should start now."""
 
     def open(self, kinds: Sequence[str]) -> Sequence[str]:
-        """Those that have room."""
-        return [kind for kind in kinds if self._room.get(kind, 1) > 0] if self._room else kinds
+        """Those that have room and are not paused."""
+        if not self._room and not self.paused:
+            return kinds
+        return [kind for kind in kinds if self._room.get(kind, 1) > 0 and kind not in self.paused]
 
     def room(self, kind: str, slots: int) -> int:
         """How many jobs of a kind may start, at most `slots`."""

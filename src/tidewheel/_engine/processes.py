@@ -14,10 +14,14 @@ import multiprocessing
 import pickle
 import threading
 from collections import deque
+from collections.abc import Mapping, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Final
 
+from tidewheel._context import JobContext
 from tidewheel._engine.attempt import Attempt
+from tidewheel._engine.batch_call import Answer, BatchCall
 from tidewheel._engine.child import child_main
 from tidewheel._engine.runner import RemoteError
 from tidewheel._model.error_class import loaded_class
@@ -25,6 +29,8 @@ from tidewheel._model.job import ErrorInfo, Lease, LogLine
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
+
+    from tidewheel._task import Task
 
 _log: Final = logging.getLogger("tidewheel")
 
@@ -44,10 +50,19 @@ class ProcessExecutor:
 
     async def call(self, attempt: Attempt) -> str:
         """See `Executor.call`."""
+        answer: str = await self._run("run", attempt.task, [attempt])
+        return answer
+
+    async def call_batch(self, batch: BatchCall) -> list[Answer]:
+        """See `Executor.call_batch`."""
+        found = await self._run("batch", batch.task, batch.attempts)
+        return [_answer(one) for one in found]
+
+    async def _run(self, what: str, task: Task[..., Any], attempts: Sequence[Attempt]) -> Any:
         child = await self._child()
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[str] = loop.create_future()
-        child.start(attempt, future, loop)
+        future: asyncio.Future[Any] = loop.create_future()
+        child.start(what, task, attempts, future, loop)
         try:
             answer = await future
         except asyncio.CancelledError:
@@ -127,44 +142,72 @@ class _Child:
         except (OSError, ValueError):
             pass  # it is gone
 
-    def start(self, attempt: Attempt, future: asyncio.Future[str], loop: asyncio.AbstractEventLoop) -> None:
+    def start(
+        self,
+        what: str,
+        task: Task[..., Any],
+        attempts: Sequence[Attempt],
+        future: asyncio.Future[Any],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         threading.Thread(
-            target=self._talk, args=(attempt, future, loop), name="tidewheel-child-talk", daemon=True
+            target=self._talk, args=(what, task, attempts, future, loop), name="tidewheel-child-talk", daemon=True
         ).start()
 
-    def _talk(self, attempt: Attempt, future: asyncio.Future[str], loop: asyncio.AbstractEventLoop) -> None:
+    def _talk(
+        self,
+        what: str,
+        task: Task[..., Any],
+        attempts: Sequence[Attempt],
+        future: asyncio.Future[Any],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         """Runs in a thread: waits for what the child says until it has an answer or is gone."""
-        pipe, claimed, task = self._pipe, attempt.claimed, attempt.task
+        pipe = self._pipe
         answer: Any = None
         try:
             with self._send:
                 limits = (task.app.max_payload, task.app.max_traceback)
-                pipe.send(("run", task.fn.__module__, task.fn.__qualname__, _as_row(claimed), limits))
+                rows = [_as_row(one.claimed) for one in attempts]
+                pipe.send((what, task.fn.__module__, task.fn.__qualname__, rows, limits))
             # Not earlier: whoever says stop must not wait for a child that is slow to take a long message.
-            attempt.context.on_stop(lambda: self.wind_up(claimed.lease, attempt.context.stop_reason))
+            for one in attempts:
+                one.context.on_stop(partial(self._pass_on, one))
+            contexts = {one.claimed.lease: one.context for one in attempts}
             while answer is None:
-                answer = self._hear(pipe, attempt)
+                answer = self._hear(pipe, contexts)
         except Exception:  # noqa: BLE001 -- mostly EOFError; whatever it is, nobody else answers this attempt
             self._process.join(1)
             answer = ProcessDied(
-                f"The child process of {claimed.kind} ended with exit code {self._process.exitcode} "
+                f"The child process of {task.name} ended with exit code {self._process.exitcode} "
                 "(a negative one is a signal; -9 is often the system running out of memory)."
             )
         with contextlib.suppress(RuntimeError):  # the worker is gone
             loop.call_soon_threadsafe(_resolve, future, answer)
 
+    def _pass_on(self, attempt: Attempt) -> None:
+        self.wind_up(attempt.claimed.lease, attempt.context.stop_reason)
+
     @staticmethod
-    def _hear(pipe: Connection, attempt: Attempt) -> Any:
+    def _hear(pipe: Connection, contexts: Mapping[Lease, JobContext]) -> Any:
         match pipe.recv():
-            case ("progress", text):
-                attempt.context.add_progress(text)
-            case ("log", at, level, message):
-                attempt.context.add_line(LogLine(at, level, message))
+            case ("progress", lease, text):
+                contexts[lease].add_progress(text)
+            case ("log", lease, at, level, message):
+                contexts[lease].add_line(LogLine(at, level, message))
             case ("done", result):
                 return result
             case ("error", type_name, message, stack, pickled):
                 return _rebuilt(ErrorInfo(type_name, message, stack), pickled)
         return None
+
+
+def _answer(found: tuple[Any, ...]) -> Answer:
+    """One job's part of a batch."""
+    if found[0] == "done":
+        return str(found[1])
+    _, type_name, message, stack, pickled = found
+    return _rebuilt(ErrorInfo(type_name, message, stack), pickled)
 
 
 def _as_row(claimed: Any) -> tuple[Any, ...]:

@@ -61,9 +61,9 @@ class Runner:
         policy = attempt.task.settings.retry
         timers: list[asyncio.TimerHandle] = []
         try:
-            policy, timeout, soft_timeout = self._settings(attempt)
-            if timeout is not None or soft_timeout is not None:
-                timers = self._start_timers(attempt, timeout, soft_timeout)
+            policy, *times = self._settings(attempt)
+            if times != [None, None]:
+                self._set_timers(attempt, timers, *times)
             current.set(attempt.context)
             return Complete(await call(attempt))
         except asyncio.CancelledError as error:
@@ -93,16 +93,20 @@ class Runner:
             return Discarded(_info(attempt, error))
         return self._interrupted(attempt, TimeoutError("the handler ignored its interruption"), policy)
 
-    def _start_timers(
-        self, attempt: Attempt, timeout: int | None, soft_timeout: int | None
-    ) -> list[asyncio.TimerHandle]:
-        loop = asyncio.get_running_loop()
-        timers = []
-        if timeout is not None:
-            timers.append(loop.call_later(timeout / 1_000_000, self._interrupt, attempt, "timeout"))
-        if soft_timeout is not None:
-            timers.append(loop.call_later(soft_timeout / 1_000_000, attempt.context.stop, SOFT_TIMEOUT))
-        return timers
+    def _set_timers(
+        self, attempt: Attempt, timers: list[asyncio.TimerHandle], timeout: int | None, soft_timeout: int | None
+    ) -> None:
+        def begin() -> None:
+            loop = asyncio.get_running_loop()
+            if timeout is not None:
+                timers.append(loop.call_later(timeout / 1_000_000, self._interrupt, attempt, "timeout"))
+            if soft_timeout is not None:
+                timers.append(loop.call_later(soft_timeout / 1_000_000, attempt.context.stop, SOFT_TIMEOUT))
+
+        if attempt.task.batch is None:
+            begin()
+        else:  # its time begins with its batch
+            attempt.begin = begin
 
     def _settings(self, attempt: Attempt) -> tuple[RetryPolicy, int | None, int | None]:
         settings = attempt.task.settings

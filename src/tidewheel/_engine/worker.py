@@ -14,9 +14,9 @@ import logging
 import os
 import platform
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
@@ -25,14 +25,15 @@ from tidewheel._context import SOFT_TIMEOUT
 from tidewheel._engine import signals
 from tidewheel._engine.attempt import EVENTS, Attempt
 from tidewheel._engine.claimer import Claimer
+from tidewheel._engine.crew import Crew
 from tidewheel._engine.executors import Executor, LoopExecutor, ThreadExecutor
 from tidewheel._engine.isolation import Isolation
 from tidewheel._engine.keeper import Keeper
-from tidewheel._engine.kinds import Kinds
 from tidewheel._engine.leaving import wait_for, watch
 from tidewheel._engine.listener import Listener
 from tidewheel._engine.patience import Patience
-from tidewheel._engine.runner import Runner
+from tidewheel._engine.pauses import PauseReader
+from tidewheel._engine.runner import Call, Runner
 from tidewheel._engine.services import raised, services
 from tidewheel._engine.settler import Settler
 from tidewheel._engine.shares import Shares
@@ -70,6 +71,7 @@ class Worker:
         """Attempts that ended so far."""
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._claimers: list[Claimer] = []
+        self._slots = 0
         self._isolation = Isolation()
         self._reason = ""
         self._stop = asyncio.Event()
@@ -152,24 +154,29 @@ class Worker:
             lease=options.lease,
         )
         sweeper = Sweeper(store, self._patience, self.app.env.random, self._rules, options.lease)
+        self._crew = self._crew_for(store)
         executors: dict[str, Executor] = {}
         for where, make in (("loop", self._loop_executor), ("thread", self._threads), ("process", self._processes)):
             kinds = [name for name, task in tasks.items() if task.run_in == where]
             if kinds:
                 executors[where] = make()
-                self._claimers.append(self._claimer(store, executors[where], kinds))
+                self._crew.hire(executors[where], kinds)
+        self._claimers, self._slots = self._crew.claimers, self._crew.slots
+        self._pauses = PauseReader(store, self._patience, self._crew.pause)
         listener = Listener(
             store,
             self.app.env.random,
-            {Wakeup.WORK: self._wake_claimers, Wakeup.DUE: sweeper.wake, Wakeup.CONTROL: self._keeper.hurry},
+            {Wakeup.WORK: self._wake_claimers, Wakeup.DUE: sweeper.wake, Wakeup.CONTROL: self._control},
         )
         try:
             await self._keeper.start(self._stop)
+            await self._pauses.look(self._stop.is_set)
             if self._stop.is_set():
                 return
             async with services(
                 sweeper.run(),
                 listener.run(),
+                self._pauses.run(),
                 watch(options, self._stop, self._note_stop, lambda: self._empty(store)),
                 raised(self._keeper.failed),
             ):
@@ -205,25 +212,17 @@ class Worker:
         """The queues it works on."""
         return self.options.queues or tuple(sorted({task.settings.queue for task in self.app.tasks.values()}))
 
-    def _claimer(self, store: Store, executor: Executor, kinds: list[str]) -> Claimer:
-        options, tasks = self.options, self.app.tasks
-        random = self.app.env.random
-        own = {kind: most for kind in kinds if (most := tasks[kind].settings.per_worker) is not None}
-        claimer: Claimer = Claimer(
-            store,
-            self._patience,
-            self._settler,
-            self._isolation,
-            random,
-            shares=Shares(random, self.queues, options.weights, strict=options.order == "strict"),
-            kinds=Kinds(kinds, {kind: most for kind, most in own.items() if most < executor.slots}),
-            slots=executor.slots,
-            worker=self.id,
-            lease=options.lease,
-            poll=options.poll,
-            start=lambda claimed: self._start(claimed, executor, claimer),
-        )
-        return claimer
+    def _crew_for(self, store: Store) -> Crew:
+        options, random = self.options, self.app.env.random
+
+        def make(**how: Any) -> Claimer:
+            shares = Shares(random, self.queues, options.weights, strict=options.order == "strict")
+            return Claimer(
+                store, self._patience, self._settler, self._isolation, random, shares=shares, worker=self.id,
+                lease=options.lease, poll=options.poll, **how,
+            )  # fmt: skip
+
+        return Crew(self.app.tasks, make, start=self._start, begun=self._begun)
 
     def _loop_executor(self) -> Executor:
         return LoopExecutor(self.options.concurrency)
@@ -250,7 +249,7 @@ class Worker:
             pid=os.getpid(),
             queues=self.queues,
             kinds=tuple(sorted(self.app.tasks)),
-            concurrency=sum(claimer.free for claimer in self._claimers) + len(self._attempts),
+            concurrency=self._slots,
             running=len(self._attempts),
             version=__version__,
             started_at=self._started_at,
@@ -258,16 +257,23 @@ class Worker:
 
     # -- attempts
 
-    def _start(self, claimed: Claimed, executor: Executor, claimer: Claimer) -> None:
-        free_slot = partial(claimer.freed, claimed.kind)
+    def _start(self, claimed: Claimed, call: Call, free_slot: Callable[[], None]) -> Attempt:
         attempt = Attempt(claimed, self.app.tasks[claimed.kind], self.app.env.clock, self._keeper.news, free_slot)
         self._attempts[claimed.lease] = attempt
-        attempt.handle = asyncio.create_task(self._attempt(attempt, executor))
+        attempt.handle = asyncio.create_task(self._attempt(attempt, call))
+        return attempt
 
-    async def _attempt(self, attempt: Attempt, executor: Executor) -> None:
-        self.app.telemetry.emit("job.started", job=attempt.claimed)
-        outcome = await self._runner.run(attempt, executor.call)
+    async def _attempt(self, attempt: Attempt, call: Call) -> None:
+        if attempt.task.batch is None:
+            self._begun(attempt)
+        outcome = await self._runner.run(attempt, call)
         self._finish(attempt, outcome)
+
+    def _begun(self, attempt: Attempt) -> None:
+        """Its handler is called now."""
+        if attempt.begin is not None:
+            attempt.begin()
+        self.app.telemetry.emit("job.started", job=attempt.claimed)
 
     def _finish(self, attempt: Attempt, outcome: Outcome) -> None:
         """Settle an attempt, once: whatever comes later does not count."""
@@ -316,13 +322,20 @@ class Worker:
             attempt.context.lost = True
             self._interrupt(attempt, "lease lost")
         elif attempt.context.stop_reason in ("", SOFT_TIMEOUT):
-            if attempt.task.run_in == "thread":
-                attempt.context.stop("cancel")  # a thread can only be asked
-            elif attempt.task.run_in == "process":
-                attempt.context.stop("cancel")
-                asyncio.get_running_loop().call_later(_ABANDON, self._interrupt, attempt, "cancel")
-            else:
+            if self._crew.waits(attempt):
                 self._interrupt(attempt, "cancel")
+            else:
+                for one in self._crew.cancelled(attempt):
+                    self._cancel(one)
+
+    def _cancel(self, attempt: Attempt) -> None:
+        if attempt.task.run_in == "thread":
+            attempt.context.stop("cancel")  # a thread can only be asked
+        elif attempt.task.run_in == "process":
+            attempt.context.stop("cancel")
+            asyncio.get_running_loop().call_later(_ABANDON, self._interrupt, attempt, "cancel")
+        else:
+            self._interrupt(attempt, "cancel")
 
     def _stale(self, settlement: Settlement) -> None:
         _log.warning(
@@ -340,6 +353,10 @@ class Worker:
 
     # -- life
 
+    def _control(self) -> None:
+        self._keeper.hurry()
+        self._pauses.wake()
+
     def _wake_claimers(self) -> None:
         for claimer in self._claimers:
             claimer.wake()
@@ -354,6 +371,8 @@ class Worker:
             for claimer in self._claimers:
                 claimer.stop()
             await asyncio.wait(claiming)  # not cancelled: what a claim under way brings must find somebody
+            for attempt in self._crew.close():  # another worker's batch may take them at once
+                self._interrupt(attempt, "shutdown")
         errors = [error for task in claiming if (error := task.exception()) is not None]
         if errors:
             raise errors[0]

@@ -5,8 +5,12 @@
     ├── EncodeError            an argument or result that cannot be written as JSON
     │   └── PayloadTooLarge    it can, but is over the size cap
     ├── DecodeError            a stored payload that does not fit the handler's signature
-    ├── LimitKeyError          a limit finds no key, or no cost, in a job's arguments (also a ValueError)
+    ├── LimitKeyError          a limit or a rule finds no key in a job's arguments (also a ValueError)
+    ├── NotEnqueued            a rule of the task refused a job; the others of the call are in
+    │   ├── DuplicateJob       another job holds its key (`Unique(on_conflict="raise")`)
+    │   └── QueueFull          as many wait as may (`Backlog`)
     ├── LimitNotFound          no such limit (wrong name, or nobody declared it yet)
+    ├── SlotTimeout            no slot became free within the time given (also a TimeoutError)
     ├── LeaseLost              this attempt's lease was taken away; nothing it writes counts
     ├── JobNotFound            no such job (wrong id, or pruned)
     ├── JobNotDone             `result()` of a job that did not complete
@@ -29,6 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 
 from tidewheel._model.duration import Span, human, micros
 
@@ -64,7 +69,29 @@ class DecodeError(TidewheelError):
 
 
 class LimitKeyError(TidewheelError, ValueError):
-    """A limit finds no key, or no cost, in the arguments of a job."""
+    """A limit finds no key, or no cost, in the arguments of a job; or a rule for enqueuing finds no key."""
+
+
+class NotEnqueued(TidewheelError):
+    """A rule of its task refused a job."""
+
+    def __init__(self, message: str | None = None, *, handles: Sequence[Any] = ()) -> None:
+        self.handles = tuple(handles)
+        """The handles of all jobs of the call, in their order. Those that were let in are in: see `created` and `did`."""
+        super().__init__(message)
+
+
+class DuplicateJob(NotEnqueued):
+    """Another job holds the key."""
+
+    def __init__(self, message: str | None = None, *, existing_id: str = "", handles: Sequence[Any] = ()) -> None:
+        self.existing_id = existing_id
+        """The job that took the key. It may be gone, when the key's period still runs."""
+        super().__init__(message, handles=handles)
+
+
+class QueueFull(NotEnqueued):
+    """As many jobs wait as may."""
 
 
 class LimitNotFound(TidewheelError):
@@ -98,6 +125,10 @@ class JobCancelled(JobNotDone):
 
 class ResultTimeout(JobNotDone, TimeoutError):
     """The job did not finish within the time given; it goes on."""
+
+
+class SlotTimeout(TidewheelError, TimeoutError):
+    """No slot of a limit became free within the time given."""
 
 
 class StoreError(TidewheelError):

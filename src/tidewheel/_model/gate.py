@@ -11,11 +11,13 @@ remembers did somebody set it back; then what it remembers counts as of now, and
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from tidewheel._model.limit import ROOM_MOST, SLIDING_MOST, Rule
+
+_TRIAL: Final = -1
 
 
 class Gate(msgspec.Struct, gc=False):
@@ -26,6 +28,7 @@ class Gate(msgspec.Struct, gc=False):
     level: list[int] = []
     """What a rate remembers. sliding: the moments of its last starts, oldest first, one of cost n n times.
     bucket: [the moment when it is full again, the moment of the last start]. fixed: [start of the window, taken in it].
+    A breaker: the moments of the last failures; one that was shut by them and is on trial: [-1].
     """
     shut_until: int = 0
     """Closed by a handler's word until then."""
@@ -35,6 +38,8 @@ class Gate(msgspec.Struct, gc=False):
     """Cost of the job that it refused, or let go from it, last: to open for less would not help the next one."""
     opens_at: int | None = None
     """When the sweep looks at it."""
+    holder: int | None = None
+    """By which the store knows the job that has the place at a gate with an order. Until it leaves, nobody else starts."""
 
 
 class Room(NamedTuple):
@@ -52,7 +57,7 @@ def room(rule: Rule | None, gate: Gate, now: int, cost: int = 1) -> Room:
     A job that costs more than a rate ever has waits until all of it is there, and takes it all. Asking may change
     the gate's `level`, and nothing else: it mends what a clock that was set back or a changed rule left there.
     """
-    if rule is None or rule.paused:
+    if rule is None or rule.paused or gate.holder is not None:
         return Room(0)
     free = ROOM_MOST
     if rule.slots is not None:
@@ -61,6 +66,8 @@ def room(rule: Rule | None, gate: Gate, now: int, cost: int = 1) -> Room:
             return Room(0)
     if gate.shut_until > now:
         return Room(0, gate.shut_until)
+    if rule.failures:
+        return Room(_trial_room(rule, gate, now, free))
     if rule.count is None:
         return Room(free)
     most, per = capacity(rule), rule.per or 0
@@ -80,13 +87,13 @@ def room(rule: Rule | None, gate: Gate, now: int, cost: int = 1) -> Room:
     return Room(min(free, left // cost)) if left >= cost else Room(0, at)
 
 
-def taken(rule: Rule, gate: Gate, now: int, cost: int, *, holds: bool) -> None:
-    """Let one start. Only after `room` said so, at the same moment."""
+def taken(rule: Rule, gate: Gate, now: int, cost: int, *, holds: bool, times: int = 1) -> None:
+    """Let one start, or several alike. Only after `room` said so, at the same moment."""
     if holds:
-        gate.used += 1
-    if rule.count is None:
+        gate.used += times
+    if rule.count is None or rule.failures:
         return
-    cost, per = max(1, min(cost, capacity(rule))), rule.per or 0
+    cost, per = max(1, min(cost, capacity(rule))) * times, rule.per or 0
     if rule.algorithm == "bucket":
         now = _moment(gate, now)
         full_at = gate.level[0] if gate.level else 0
@@ -99,14 +106,48 @@ def taken(rule: Rule, gate: Gate, now: int, cost: int, *, holds: bool) -> None:
         gate.level = gate.level[bisect_right(gate.level, now - per) :] + [now] * cost
 
 
-def freed(gate: Gate) -> None:
-    """Give one slot back."""
-    gate.used = max(0, gate.used - 1)
+def freed(gate: Gate, times: int = 1) -> None:
+    """Give one slot back, or several."""
+    gate.used = max(0, gate.used - times)
 
 
 def shut(gate: Gate, until: int) -> None:
     """Close it until then, or for longer when it is closed for longer."""
     gate.shut_until = max(gate.shut_until, until)
+
+
+def failed(rule: Rule | None, gate: Gate, now: int) -> None:
+    """An attempt has failed that passed a breaker. In one call failures are told before successes."""
+    if rule is None or not rule.failures:
+        return
+    if not _on_trial(gate):
+        since = now - (rule.within or 0)
+        gate.level = [*(one for one in gate.level if since < one <= now), now]
+        if len(gate.level) < rule.failures:
+            return
+    elif gate.shut_until > now:  # it began before
+        return
+    gate.level = [_TRIAL]
+    shut(gate, now + (rule.open_for or 0))
+
+
+def succeeded(gate: Gate, now: int) -> None:
+    """An attempt has completed that passed a breaker: if it was on trial, everybody may pass again."""
+    if _on_trial(gate) and gate.shut_until <= now:
+        gate.level = []
+
+
+def _on_trial(gate: Gate) -> bool:
+    return bool(gate.level) and gate.level[0] < 0
+
+
+def _trial_room(rule: Rule, gate: Gate, now: int, free: int) -> int:
+    """Of a breaker that is not shut. One on trial that nobody has tried for `within` is as good as new."""
+    if _on_trial(gate) and now >= gate.shut_until + (rule.within or 0):
+        gate.level = []
+    if _on_trial(gate):
+        free = min(free, max(0, (rule.probes or 1) - gate.used))
+    return free
 
 
 def idle(rule: Rule | None, gate: Gate, now: int) -> bool:
@@ -117,8 +158,10 @@ def idle(rule: Rule | None, gate: Gate, now: int) -> bool:
 
 def idle_at(rule: Rule | None, gate: Gate) -> int | None:
     """From when on a store may forget it, if nothing happens before; None: not by the clock alone."""
-    if gate.used > 0 or gate.waiting:
+    if gate.used > 0 or gate.waiting or gate.holder is not None:
         return None
+    if rule is not None and rule.failures and gate.level:
+        return max(gate.shut_until, gate.shut_until if _on_trial(gate) else gate.level[-1]) + (rule.within or 0)
     if rule is None or rule.count is None or not gate.level:
         return gate.shut_until
     if rule.algorithm == "bucket":

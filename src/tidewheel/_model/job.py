@@ -10,7 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from tidewheel._model.flow import Pass, flow_of
+from tidewheel._model.after import After
+from tidewheel._model.enqueue_rule import Backlog, EnqueueRule, Fair
+from tidewheel._model.flow import EMPTY_FLOW, Pass, flow_of
 from tidewheel._model.state import JobState
 
 DEFAULT_QUEUE: Final = "default"
@@ -72,6 +74,25 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Its arguments are `{"job_id": <id>}`, its queue is this job's queue."""
     flow: str | None = None
     """The gates it must pass (`flow_text`); None for a job without limits."""
+    rule: EnqueueRule | None = None
+    """What its enqueue does to the job that holds the same key."""
+    backlog: Backlog | None = None
+    """How many like it may wait."""
+    expires_in: int | None = None
+    """Microseconds from the store's now: no attempt starts after that, and while it waits then, it is cancelled."""
+    after: tuple[After, ...] = ()
+    """The jobs it waits for."""
+    lead: int = 0
+    """Microseconds by which it comes before the jobs that are due at the same moment: its place in the line is `due - lead`."""
+    fair: Fair | None = None
+    """When given, a job that may run at once has the place in the line that is its tenant's turn."""
+
+
+def stored_flow(new: NewJob) -> str | None:
+    """`Job.flow` of a new job. One that expires has an empty one at least: so it goes the way of jobs with limits, where
+    its time is asked for, and jobs with neither pay nothing.
+    """
+    return EMPTY_FLOW if new.flow is None and new.expires_in is not None else new.flow
 
 
 class Claimed(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -157,7 +178,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     flow: str | None = None
     """The gates it must pass, as JSON text; None for a job without limits."""
     parked_by: str | None = None
-    """The gate that stopped it, from the claim that parked it until the one that takes it."""
+    """The gate that stopped it, from the claim that parked it until the one that takes it; or what else it waits for, one
+    of the words `CHILDREN` and `EXPIRED`.
+    """
+    expires_at: int | None = None
+    """No attempt starts after that."""
+    backlog: str | None = None
+    """The name under which those that wait are counted."""
+    lead: int = 0
+    """Microseconds by which it comes before others in the line. While it waits for its time, `run_at` is without it."""
 
     @property
     def passes(self) -> tuple[Pass, ...]:

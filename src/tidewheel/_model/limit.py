@@ -38,6 +38,14 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """For a bucket: how many may start at once after a silence; None = `count`."""
     paused: bool | None = None
     """Nothing starts."""
+    failures: int | None = None
+    """A breaker: after so many failures ..."""
+    within: int | None = None
+    """... within so many microseconds ..."""
+    open_for: int | None = None
+    """... nothing starts for so many. Then ..."""
+    probes: int | None = None
+    """... so many at once (None: 1) try, until one of them completes."""
 
 
 class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +69,7 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
     rule: Rule | None
     """What holds for it now; None: nobody declared its limit, so it is closed."""
     used: int
-    """Attempts that hold a slot."""
+    """Attempts that hold a slot; at a gate with an order 1 when somebody has the place."""
     waiting: bool
     """Jobs are, or were a moment ago, parked under it."""
     room: int
@@ -72,6 +80,8 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True):
     """
     shut_until: int | None = None
     """Held shut by a handler's word until then; None: by nobody's."""
+    holder: str | None = None
+    """Id of the job that has the place at a gate with an order."""
 
 
 class Hit(msgspec.Struct, frozen=True):

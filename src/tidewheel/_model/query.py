@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -66,7 +67,17 @@ class Enqueued(msgspec.Struct, frozen=True, gc=False):
     id: str
     inserted: bool
     state: JobState | None = None
-    """State of the existing job when not inserted."""
+    """State of the existing job when not inserted; None when it is gone and its key holds on."""
+    did: Literal["", "replaced", "dropped", "full"] = ""
+    """What else there is to say of a job that was not inserted: the existing one was changed; its window has let in as many
+    as it may (`id` names the last of them); as many wait as may (`id` is the new job's own, which does not exist).
+    """
+    cancelled: str | None = None
+    """The job that was cancelled, or asked to, to make room."""
+    remaining: int | None = None
+    """Of a rule with a window: how many more it lets in."""
+    reset_at: int | None = None
+    """Of a rule with a window: its end."""
 
 
 class Accepted(StrEnum):
@@ -88,13 +99,15 @@ class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
     pruned: int = 0
     opened: int = 0
     """Jobs that a gate let into the line again."""
+    expired: int = 0
+    """Jobs that had not started by the end of their time."""
     now: int = 0
     """The moment of the sweep, by the store's clock."""
     more: bool = False
     """A limit was reached: sweep again soon."""
     next_due_at: int | None = None
-    """When the next scheduled or retryable job is due, the next lease ends or the next gate opens; None when there
-    is none.
+    """When the next scheduled or retryable job is due, the next lease ends, the next gate opens or the next waiting job
+    expires; None when there is none.
     """
 
 

@@ -17,7 +17,7 @@ class JobState(StrEnum):
     AVAILABLE = "available"
     """May be claimed now."""
     PARKED = "parked"
-    """May be claimed when the limit opens that stopped it."""
+    """May be claimed when what stopped it is over: a limit that is shut, or children that have not ended."""
     RUNNING = "running"
     """Held by a worker under a lease."""
     RETRYABLE = "retryable"
@@ -52,6 +52,12 @@ class Move(StrEnum):
     ALTER_CANCEL = "alter_cancel"
     ALTER_RETRY = "alter_retry"
     ALTER_RUN_NOW = "alter_run_now"
+    EXPIRE = "expire"
+    """Its time is over before it started."""
+    REPLACE = "replace"
+    """An enqueue with the same key changed it."""
+    CHILD_ENDED = "child_ended"
+    """A job it waited for has ended."""
 
 
 _S = JobState
@@ -83,8 +89,18 @@ MOVES: Final[dict[tuple[JobState, Move], frozenset[JobState]]] = {
     (_S.AVAILABLE, Move.ALTER_CANCEL): frozenset({_S.CANCELLED}),
     (_S.PARKED, Move.ALTER_CANCEL): frozenset({_S.CANCELLED}),
     (_S.RETRYABLE, Move.ALTER_CANCEL): frozenset({_S.CANCELLED}),
-    (_S.COMPLETED, Move.ALTER_RETRY): frozenset({_S.AVAILABLE}),
-    (_S.CANCELLED, Move.ALTER_RETRY): frozenset({_S.AVAILABLE}),
-    (_S.DISCARDED, Move.ALTER_RETRY): frozenset({_S.AVAILABLE}),
+    # With children that run again it waits for them.
+    (_S.COMPLETED, Move.ALTER_RETRY): frozenset({_S.AVAILABLE, _S.PARKED}),
+    (_S.CANCELLED, Move.ALTER_RETRY): frozenset({_S.AVAILABLE, _S.PARKED}),
+    (_S.DISCARDED, Move.ALTER_RETRY): frozenset({_S.AVAILABLE, _S.PARKED}),
+    (_S.SCHEDULED, Move.EXPIRE): frozenset({_S.CANCELLED}),
+    (_S.AVAILABLE, Move.EXPIRE): frozenset({_S.CANCELLED}),
+    (_S.PARKED, Move.EXPIRE): frozenset({_S.CANCELLED}),
+    (_S.RETRYABLE, Move.EXPIRE): frozenset({_S.CANCELLED}),
+    (_S.SCHEDULED, Move.REPLACE): frozenset({_S.SCHEDULED, _S.AVAILABLE}),
+    (_S.AVAILABLE, Move.REPLACE): frozenset({_S.AVAILABLE}),
+    (_S.PARKED, Move.REPLACE): frozenset({_S.PARKED, _S.AVAILABLE}),
+    (_S.RETRYABLE, Move.REPLACE): frozenset({_S.RETRYABLE, _S.AVAILABLE}),
+    (_S.PARKED, Move.CHILD_ENDED): frozenset({_S.PARKED, _S.SCHEDULED, _S.AVAILABLE, _S.DISCARDED}),
 }
 """(state, move) -> the states it may lead to. A pair that is missing is forbidden: the row stays as it is."""

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from tidewheel._model.enqueue_rule import Backlog
 from tidewheel._model.job import ErrorInfo, Job, NewJob
 from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, Released, RetryLater, Snoozed
 from tidewheel._model.query import Action
@@ -113,6 +114,21 @@ def on_dead_job(*, new_id: str, kind: str, dead_id: str, queue: str) -> NewJob:
     return NewJob(id=new_id, kind=kind, args=args, queue=queue, max_attempts=ON_DEAD_ATTEMPTS)
 
 
+EXPIRED_ERROR: Final = ErrorInfo("tidewheel.Expired", "It had not started by the end of its time.")
+"""Of a job that the sweep ends because its time is over."""
+
+
+def replaced_by(new_id: str) -> ErrorInfo:
+    """Of a waiting job that an enqueue with the same key cancelled."""
+    return ErrorInfo("tidewheel.Replaced", f"The job {new_id} took its place.")
+
+
+def dropped_for(new_id: str, backlog: Backlog) -> ErrorInfo:
+    """Of a waiting job that was cancelled because as many waited as may."""
+    said = f"{backlog.most} jobs of {backlog.key} wait already; the job {new_id} took its place."
+    return ErrorInfo("tidewheel.Dropped", said)
+
+
 _ALTER: Final = {
     Action.CANCEL: Move.ALTER_CANCEL,
     Action.RETRY: Move.ALTER_RETRY,
@@ -122,10 +138,12 @@ _ALTER: Final = {
 
 def alters(state: JobState, action: Action) -> JobState | None:
     """The state that an `alter` leads to, or None when it does not apply. Only for actions that keep the row;
-    a delete applies to every state but running.
+    a delete applies to every state but running. A retried parent is parked while a child of it has not ended.
     """
     moves = MOVES.get((state, _ALTER[action]))
-    return None if moves is None else next(iter(moves))
+    if moves is None:
+        return None
+    return JobState.AVAILABLE if JobState.AVAILABLE in moves else next(iter(moves))
 
 
 def alterable(action: Action) -> frozenset[JobState]:

@@ -19,9 +19,9 @@ from tidewheel._model.errors import ConfigError
 from tidewheel._model.job import NewJob
 from tidewheel._outbox.relay import Relay
 from tidewheel._outbox.rows import Rows, Table, check_table
+from tidewheel._prepared import PreparedJob
 from tidewheel._store.caller import check_sync, drive
 from tidewheel._stores import shown_url
-from tidewheel._task import PreparedJob
 
 if TYPE_CHECKING:
     from tidewheel._app import App
@@ -83,9 +83,11 @@ class Outbox:
         """Write jobs to the table in the transaction that is open on `connection`; gives their ids, in their order.
 
         A `delay` counts from now. A job exists for the app when a relay has brought it: until then `app.jobs.get(id)`
-        knows nothing of it. Unique keys are looked at then, too, and a job whose key is held is dropped.
+        knows nothing of it. Unique keys and the task's rules are looked at then, too, and a job that they refuse is
+        dropped; the time in which it expires begins then.
 
         Raises:
+            ConfigError: a job waits for others: relays may bring it before them.
             TypeError: something that is no prepared job, or no connection that is accepted (see `App.enqueue_many`).
             StoreError: the connection is closed, has no transaction open, or leads to a database without the table.
         """
@@ -99,7 +101,8 @@ class Outbox:
     async def _write(self, connection: object, jobs: Iterable[PreparedJob[Any]]) -> list[str]:
         ids: list[str] = []
         source = iter(jobs)
-        while part := new_jobs(taken(source, _CHUNK, len(ids))):
+        while part := new_jobs(taken(source, _CHUNK, len(ids)), set())[0]:
+            _check_alone(part)
             now = self.app.env.clock()
             rows = [(job.id, _encoder.encode(_timed(job, now)).decode()) for job in part]
             await self._rows.write(connection, rows)
@@ -151,6 +154,15 @@ class Outbox:
         """Let `run` return when its batch is through. Safe from any thread; without effect when nothing runs."""
         if self._stopping is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
+
+
+def _check_alone(jobs: Iterable[NewJob]) -> None:
+    for job in jobs:
+        if job.after:
+            raise ConfigError(
+                f"{job.kind}: the job {job.id} waits for others, and an outbox cannot carry graphs: its relays may bring it "
+                "before them. Enqueue a job that enqueues the graph, or the graph in a transaction of the app's database."
+            )
 
 
 def _timed(job: NewJob, now: int) -> NewJob:

@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, runtime_checkable
 
+from tidewheel._model.graph import Edge
 from tidewheel._model.job import Claimed, History, Job, NewJob
 from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow
 from tidewheel._model.outcome import Settlement
@@ -50,6 +51,24 @@ class WorkStore(Protocol):
         that job (the id wins when both clash). Jobs of one call see one another. A conflict concerns its
         own job only. A job with `run_at` (or now + `delay`) in the future starts as scheduled, any other
         as available; its `run_at` is the one given, or now when neither was.
+
+        Then, for a job that neither clashes with: its `rule` asks for its key (`desk.judge`), and the job that holds it may
+        answer, be changed or be cancelled; then its `backlog` is counted, and it is refused, or the first enqueued
+        of those that wait is cancelled, when there are as many as may be. Who is refused takes no key. Of two jobs of one
+        call the second sees what the first did. What a rule or a backlog cancels has the error `tidewheel.Replaced` or
+        `tidewheel.Dropped`; a running job is only asked to stop, as by `alter`.
+        A job that may run at once has the place `due - lead` in the line (its `run_at`), or, with `fair` and when it is not
+        lifo, its tenant's turn (`desk.turn`; head: the first place of the available, not lifo jobs of its queue and
+        priority). One that comes into the line later, because its time has come, because its children have ended or by
+        `alter`, has `due - lead` from then on.
+        A job with `expires_in` expires that long after now, and has a `flow`, an empty one when none was given.
+        A job that waits `after` others is parked under `CHILDREN` until all of them have ended, from the enqueue on if
+        one has not. An id among them that this call answered with another job's id means that job. One that ended before
+        counts as ended now.
+
+        Raises:
+            ValueError: a job waits for one that does not exist, for itself, or for more than `MAX_BATCH`. Nothing of the
+                call is in.
         """
         ...
 
@@ -84,7 +103,7 @@ class WorkStore(Protocol):
         had, as it has room for, for each queue and kind in the order of the line: after a claim, when an attempt
         ends, when the clock opens it (`sweep`) and when its limit is changed. They stay marked (`parked_by`)
         until a claim takes them.
-        A limit that nobody declared is shut.
+        A limit that nobody declared is shut. A job that has expired is parked under `EXPIRED`, before its gates are asked.
         """
         ...
 
@@ -118,6 +137,10 @@ class WorkStore(Protocol):
         empty is the record's error (`tidewheel.Cancelled`, `tidewheel.Released`), not the row's.
         An attempt that ends, however and by whom, gives its slots back. A RetryLater that `hold`s limits shuts the
         gates by which the job passed them until its time is over.
+        A job that comes to a final state, here or by any other operation, is told to the jobs that wait for it, in the same
+        atom: completed counts as ended; of cancelled, discarded and deleted ones the parent's `on_failure` decides. A
+        parent that waits for nobody any more is available, or scheduled if its time has not come; one that is given up
+        (`graph.child_failed`, with its `on_dead` job) is told to its own parents.
         Whatever ends an attempt clears `cancel_requested`. Of several settlements of one lease in a call
         the first counts and the others are its repeats. `_model/transition.py` has all this as functions.
         """
@@ -135,15 +158,16 @@ class UpkeepStore(Protocol):
         worker_gone_after: int = 90_000_000,
         now: int | None = None,
     ) -> SweepReport:
-        """Promote due jobs, rescue jobs whose lease is over, forget workers silent for
-        `worker_gone_after`, prune finished jobs; at most `limit` rows of each sort, those first that are
+        """End jobs that expired, open gates, promote due jobs, rescue jobs whose lease is over, forget workers silent for
+        `worker_gone_after`, prune finished jobs, in this order; at most `limit` rows of each sort, those first that are
         overdue longest. `more` says that one of the sorts reached its limit.
 
+        Expire: jobs that wait, for whatever, and whose `expires_at` has come are cancelled (error `tidewheel.Expired`).
         Open: a gate whose `opens_at` has come lets as many parked jobs into the line as it has room for.
         With `retention`, and not oftener than that, gates that nobody would miss are forgotten, and the slots in
         use are counted anew.
 
-        Promote: available, with the `run_at` it had.
+        Promote: available, with the `run_at` it had, less its `lead`.
         Rescue: epoch + 1, crashes + 1 and an attempt record (with the epoch that was lost) with outcome
         `rescue`. Then, in this order: a requested cancel → cancelled; `crashes >= max_crashes` → discarded
         (`tidewheel.Crashed`); `attempt >= max_attempts` → discarded (`tidewheel.LeaseExpired`); else
@@ -201,11 +225,13 @@ class AdminStore(Protocol):
 
         Rows that the action does not apply to stay as they are and are answered with `before == after`
         (by ids) or left out and not counted (by filter). Retry clears attempt, crashes, result, progress,
-        error and `finished_at`, keeps the epoch and the history, and is refused (before == after) while a
+        error, `expires_at` and `finished_at`, keeps the epoch and the history, and is refused (before == after) while a
         live job holds the unique key; so of two final jobs with one key the first is retried. Retry and
-        run-now put the job at `run_at = now`. Cancel of a running job sets `cancel_requested` and is
+        run-now put the job at `run_at = now`, less its `lead`. Cancel of a running job sets `cancel_requested` and is
         answered with `before == after` and `cancel_requested`, which no other action answers; a filter
         leaves out the jobs asked already. Run-now does not apply to parked jobs: limits bind everybody.
+        A parent that is retried is parked under `CHILDREN` while one of its children has not ended; a child that is retried
+        counts as not ended for the parents that wait still.
         When a job goes that a gate had let into the line, that gate is looked at by the next sweep.
         An id that is named twice is answered twice, the second time as the first left it.
 
@@ -265,6 +291,16 @@ class LimitStore(Protocol):
         ...
 
 
+class GraphStore(Protocol):
+    """Jobs that wait for others."""
+
+    async def edges(self, ids: Sequence[str]) -> builtins.list[Edge]:
+        """The edges in which one of the jobs is parent or child, each once, by (parent, place). A parent's stay until it
+        is pruned or deleted.
+        """
+        ...
+
+
 class LifecycleStore(Protocol):
     """Opening, closing, migrating."""
 
@@ -297,7 +333,7 @@ class LifecycleStore(Protocol):
         ...
 
 
-class Store(WorkStore, UpkeepStore, AdminStore, LimitStore, LifecycleStore, Protocol):
+class Store(WorkStore, UpkeepStore, AdminStore, LimitStore, GraphStore, LifecycleStore, Protocol):
     """All of it."""
 
 
@@ -346,3 +382,26 @@ def check_batch(count: int) -> None:
     """
     if count > MAX_BATCH:
         raise ValueError(f"{count:,} items in one call of the store; it takes at most {MAX_BATCH:,}. Split them.")
+
+
+def check_after(new: NewJob) -> None:
+    """Refuse what a new job cannot wait for, whatever the store has.
+
+    Raises:
+        ValueError: itself, or more jobs than `MAX_BATCH`.
+    """
+    if len(new.after) > MAX_BATCH:
+        raise ValueError(
+            f"The job {new.id} waits for {len(new.after):,} others; it may for {MAX_BATCH:,}. "
+            "Let jobs in between wait for some of them each."
+        )
+    if any(child.id == new.id for child in new.after):
+        raise ValueError(f"The job {new.id} would wait for itself.")
+
+
+def no_child(parent: str, child: str) -> ValueError:
+    """The error for a job that waits for one that does not exist."""
+    return ValueError(
+        f"The job {parent} would wait for {child}, which does not exist. "
+        "Enqueue what others wait for first, or before them in the same call."
+    )

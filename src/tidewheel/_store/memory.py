@@ -14,12 +14,13 @@ from contextlib import AbstractAsyncContextManager
 from msgspec import json
 from msgspec.structs import replace
 
-from tidewheel._model.job import Claimed, Job, LogLine, NewJob, on_last_life
-from tidewheel._model.outcome import Settlement
-from tidewheel._model.query import Accepted, Enqueued, StoreInfo, SweepReport
+from tidewheel._model.desk import WAITING
+from tidewheel._model.job import Claimed, Job, LogLine, on_last_life
+from tidewheel._model.outcome import Complete, Outcome, Settlement
+from tidewheel._model.query import Accepted, StoreInfo, SweepReport
 from tidewheel._model.retention import Keep, RetentionRule, rule_for
 from tidewheel._model.state import FINAL_STATES, WAITING_STATES, JobState
-from tidewheel._model.transition import ending_of, rescue_of_job
+from tidewheel._model.transition import EXPIRED_ERROR, ending_of, rescue_of_job
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
 from tidewheel._store.memory_admin import MemoryAdmin
 
@@ -27,21 +28,7 @@ from tidewheel._store.memory_admin import MemoryAdmin
 class MemoryStore(MemoryAdmin):
     """Jobs in the memory of this process, for tests and for trying things out. Any thread may use it."""
 
-    # WorkStore
-
-    async def enqueue(self, jobs: Sequence[NewJob], *, now: int | None = None) -> list[Enqueued]:
-        """Add jobs."""
-        with self._atom(now, len(jobs)) as at:
-            return [self._enqueue(job, at) for job in jobs]
-
-    def _enqueue(self, new: NewJob, now: int) -> Enqueued:
-        existing = self._rows.get(new.id)
-        if existing is None and new.unique_key in self._holders:
-            existing = self._rows[self._holders[new.unique_key]]
-        if existing is not None:
-            return Enqueued(existing.job.id, inserted=False, state=existing.job.state)
-        self._insert(new, now)
-        return Enqueued(new.id, inserted=True)
+    # WorkStore; its enqueue is `MemoryDesk`'s
 
     async def claim(
         self,
@@ -122,10 +109,14 @@ class MemoryStore(MemoryAdmin):
 
     async def settle(self, settlements: Sequence[Settlement], *, now: int | None = None) -> list[Accepted]:
         """Write how attempts ended."""
+        ended = list[tuple[Job, Outcome]]()
         with self._atom(now, len(settlements)) as at, self._watched(at) as touched:
-            return [self._settle(settlement, touched, at) for settlement in settlements]
+            answers = [self._settle(settlement, ended, at) for settlement in settlements]
+            for job, outcome in sorted(ended, key=lambda end: isinstance(end[1], Complete)):
+                touched.update(self._give_back(job, outcome, at))
+            return answers
 
-    def _settle(self, settlement: Settlement, touched: set[str], now: int) -> Accepted:
+    def _settle(self, settlement: Settlement, ended: list[tuple[Job, Outcome]], now: int) -> Accepted:
         row = self._rows.get(settlement.lease.job_id)
         if row is None or row.job.epoch != settlement.lease.epoch:
             return Accepted.STALE
@@ -138,8 +129,7 @@ class MemoryStore(MemoryAdmin):
                 cancel_requested=job.cancel_requested,
                 now=now,
             )
-            self._end(job, ending, now)
-            touched.update(self._give_back(job, settlement.outcome, now))
+            ended.append((self._end(job, ending, now), settlement.outcome))
         return Accepted.ACCEPTED
 
     def _heard(self, job: Job, progress: str | None, logs: Iterable[LogLine]) -> Job:
@@ -157,15 +147,19 @@ class MemoryStore(MemoryAdmin):
         worker_gone_after: int = 90_000_000,
         now: int | None = None,
     ) -> SweepReport:
-        """Open gates, promote, rescue, forget workers, prune."""
+        """Expire, open gates, promote, rescue, forget workers, prune."""
         with self._atom(now) as at:
+            expired = self._expire(limit, at)
+            self._tell(at)
             looked = self._open_gates(limit, at)
             promoted = self._promote(limit, at)
             rescued = self._rescue(limit, at)
+            self._tell(at)
             gone = self._forget_workers(limit, at - worker_gone_after)
             pruned = self._prune(limit, retention, at)
             if retention:
                 self._tidy_gates(at)
+                self._tidy_keys(at)
             return SweepReport(
                 promoted=promoted,
                 rescued=sum(job.state is JobState.AVAILABLE for job in rescued),
@@ -174,16 +168,24 @@ class MemoryStore(MemoryAdmin):
                 workers_gone=gone,
                 pruned=pruned,
                 opened=self._opened,
+                expired=expired,
                 now=at,
-                more=max(looked, promoted, len(rescued), len(gone), pruned) >= limit,
+                more=max(expired, looked, promoted, len(rescued), len(gone), pruned) >= limit,
                 next_due_at=self._next_due_at(),
             )
+
+    def _expire(self, limit: int, now: int) -> int:
+        over = [(job.expires_at, job) for job in self._jobs(*WAITING) if job.expires_at is not None]
+        due = sorted((pair for pair in over if pair[0] <= now), key=lambda pair: pair[0])[:limit]
+        for _, job in due:
+            self._withdraw(job, now, EXPIRED_ERROR)
+        return len(due)
 
     def _promote(self, limit: int, now: int) -> int:
         due = [job for job in self._jobs(*WAITING_STATES) if job.run_at <= now]
         promoted = sorted(due, key=lambda job: job.run_at)[:limit]
         for job in promoted:
-            self._put(replace(job, state=JobState.AVAILABLE))
+            self._put(replace(job, state=JobState.AVAILABLE, run_at=job.run_at - job.lead))
         return len(promoted)
 
     def _rescue(self, limit: int, now: int) -> list[Job]:
@@ -196,7 +198,7 @@ class MemoryStore(MemoryAdmin):
                 ending = rescue_of_job(job)
                 ended = self._end(job, ending, now)
                 self._put(replace(ended, epoch=job.epoch + 1, crashes=job.crashes + 1))
-                touched.update(self._give_back(job, None, now))
+                touched.update(self._give_back(ended, None, now))
                 rescued.append(ended)
         return rescued
 
@@ -230,8 +232,9 @@ class MemoryStore(MemoryAdmin):
     def _next_due_at(self) -> int | None:
         due = [job.run_at for job in self._jobs(*WAITING_STATES)]
         ends = [job.lease_until for job in self._jobs(JobState.RUNNING) if job.lease_until is not None]
+        expiries = [job.expires_at for job in self._jobs(*WAITING) if job.expires_at is not None]
         openings = [gate.opens_at for gate in self._gates.values() if gate.opens_at is not None]
-        return min(due + ends + openings, default=None)
+        return min(due + ends + expiries + openings, default=None)
 
     def wakeups(
         self, interest: frozenset[Wakeup] = frozenset(Wakeup)

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from tidewheel._model.flow import CHILDREN
 from tidewheel._model.job import History, Job
 from tidewheel._model.query import Action, Altered, JobFilter, Page
 from tidewheel._model.queue import QueueSettings, QueueStats
 from tidewheel._model.state import JobState
 from tidewheel._model.transition import alterable
 from tidewheel._model.worker import Wakeup, WorkerRow
-from tidewheel._store.memory_gates import MemoryGates
+from tidewheel._store.memory_desk import MemoryDesk
 
 
-class MemoryAdmin(MemoryGates):
+class MemoryAdmin(MemoryDesk):
     """`AdminStore` over the rows."""
 
     async def get(self, ids: Sequence[str]) -> builtins.list[Job | None]:
@@ -74,24 +75,26 @@ class MemoryAdmin(MemoryGates):
         refused = Altered(job_id, job.state, job.state), False
         if job.state not in alterable(action):
             return refused
-        if job.state is JobState.AVAILABLE and action in (Action.CANCEL, Action.DELETE):
-            self._look_soon(job.parked_by, now)
         if action is Action.DELETE:
+            self._give_up(job, now)
             self._remove(job)
             return Altered(job_id, job.state, None), True
         if action is Action.CANCEL and job.state is JobState.RUNNING:
-            self._put(replace(job, cancel_requested=True))
-            self._news.add(Wakeup.CONTROL)
+            self._ask_to_stop(job)
             return Altered(job_id, job.state, job.state, cancel_requested=True), not job.cancel_requested
         if action is Action.CANCEL:
-            after = replace(job, state=JobState.CANCELLED, finished_at=now, parked_by=None)
-        elif action is Action.RUN_NOW:
-            after = replace(job, state=JobState.AVAILABLE, run_at=now)
+            return Altered(job_id, job.state, self._withdraw(job, now).state), True
+        if action is Action.RUN_NOW:
+            after = replace(job, state=JobState.AVAILABLE, run_at=now - job.lead)
         elif job.unique_key in self._holders:
             return refused
         else:
             fresh = replace(job, attempt=0, crashes=0, result=None, progress=None, error=None, finished_at=None)
-            after = replace(fresh, state=JobState.AVAILABLE, run_at=now)
+            waits = self._waits(job_id)
+            state = JobState.PARKED if waits else JobState.AVAILABLE
+            run_at = now if waits else now - job.lead
+            after = replace(fresh, expires_at=None, state=state, parked_by=CHILDREN if waits else None, run_at=run_at)
+            self._reopen(job_id)
         self._put(after)
         return Altered(job_id, job.state, after.state), True
 

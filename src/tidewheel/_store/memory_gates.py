@@ -11,7 +11,7 @@ from msgspec import DecodeError
 from msgspec.structs import replace
 
 from tidewheel._env import Env
-from tidewheel._model.flow import Flow, flow_of
+from tidewheel._model.flow import EXPIRED, Flow, flow_of, order_key_of
 from tidewheel._model.gate import Gate, idle
 from tidewheel._model.job import ErrorInfo, Job
 from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow, Rule, gate_key, merged
@@ -20,8 +20,10 @@ from tidewheel._model.state import JobState
 from tidewheel._model.usher import (
     Candidate,
     emptied,
+    ended_by,
     gate_row,
     give_back,
+    leave,
     limit_of,
     look,
     rate_of,
@@ -30,10 +32,10 @@ from tidewheel._model.usher import (
 )
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.base import check_gates
-from tidewheel._store.memory_rows import MemoryRows
+from tidewheel._store.memory_graphs import MemoryGraphs
 
 
-class MemoryGates(MemoryRows):
+class MemoryGates(MemoryGraphs):
     """Rules by name, gates by key."""
 
     def __init__(self, env: Env) -> None:
@@ -71,6 +73,11 @@ class MemoryGates(MemoryRows):
             if gate.waiting and name in (key, limit_of(key)):
                 gate.opens_at = now
 
+    def _holder(self, key: str) -> Job | None:
+        """The job that has its turn at a gate."""
+        place = self._gates[key].holder
+        return next((row.job for row in self._rows.values() if row.place == place), None)
+
     def _rule(self, key: str) -> Rule | None:
         """The rule that holds for a gate."""
         limit = limit_of(key)
@@ -93,8 +100,12 @@ class MemoryGates(MemoryRows):
             found = [
                 key for key in sorted(self._gates) if not (limits or keys) or key in keys or limit_of(key) in limits
             ]
-            # `room` may change a gate; who only looks may not
-            return [gate_row(key, self._rule(key), replace(self._gates[key]), at) for key in found[:limit]]
+            return [self._gate_row(key, at) for key in found[:limit]]
+
+    def _gate_row(self, key: str, now: int) -> GateRow:
+        holder = self._holder(key)
+        # `room` may change a gate; who only looks may not
+        return gate_row(key, self._rule(key), replace(self._gates[key]), now, holder.id if holder else None)
 
     async def hit(self, hits: Sequence[Hit], *, now: int | None = None) -> builtins.list[Allowance]:
         """Ask for starts by hand, one after the other."""
@@ -111,19 +122,22 @@ class MemoryGates(MemoryRows):
     def _walk(self, line: Sequence[Job], slots: int, touched: set[str], now: int) -> builtins.list[Job]:
         """The jobs of a line that may start, until the slots are filled; parks those that may not."""
         candidates = []
-        for index, job in enumerate(line if slots > 0 else ()):
+        jobs = {self._rows[job.id].place: job for job in line} if slots > 0 else {}
+        for place, job in jobs.items():
             try:
                 flow = self._flow(job)
             except DecodeError as error:
                 self._set_aside(job, error, now)
             else:
-                candidates.append(Candidate(index, flow, job.parked_by))
+                candidates.append(Candidate(place, flow, job.parked_by, job.expires_at))
         keys = {one.key for candidate in candidates if candidate.flow for one in candidate.flow.passes}
         done = walk(candidates, self._gates, {key: self._rule(key) for key in keys}, slots, now)
-        for index, key in done.park:
-            self._put(replace(line[index], state=JobState.PARKED, parked_by=key))
+        for place, key in done.park:
+            self._put(replace(jobs[place], state=JobState.PARKED, parked_by=key))
+            if key == EXPIRED:
+                self._news.add(Wakeup.DUE)
         touched |= done.touched
-        return [line[index] for index in done.take]
+        return [jobs[place] for place in done.take]
 
     def _flow(self, job: Job) -> Flow | None:
         return None if job.flow is None else flow_of(job.flow)
@@ -133,13 +147,30 @@ class MemoryGates(MemoryRows):
         self._put(replace(job, state=JobState.DISCARDED, finished_at=now, error=broken, parked_by=None))
 
     def _give_back(self, job: Job, outcome: Outcome | None, now: int) -> set[str]:
-        """Free what an attempt held, and shut what it wants shut; gives the gates."""
+        """Free what an attempt of a job, as it is now, held, and shut what it wants shut; gives the gates. No outcome: it was
+        rescued.
+        """
         flow = self._flow(job)
         if flow is None:
             return set()
-        if isinstance(outcome, RetryLater):
-            return give_back(flow, self._gates, hold=outcome.hold, until=now + outcome.after)
-        return give_back(flow, self._gates)
+        return give_back(
+            flow,
+            self._gates,
+            job=self._rows[job.id].place,
+            final=job.state.final,
+            hold=outcome.hold if isinstance(outcome, RetryLater) else (),
+            until=now + outcome.after if isinstance(outcome, RetryLater) else 0,
+            ended=ended_by(outcome),
+            rules={one.key: self._rule(one.key) for one in flow.passes},
+            now=now,
+        )
+
+    def _leave(self, job: Job, now: int, flow: str | None = None) -> None:
+        """A job that waits ends, or must pass other gates from now on: it gives up the place where it has its turn."""
+        key = order_key_of(job.flow)
+        gate = self._gates.get(key or "")
+        if gate is not None and key != order_key_of(flow) and leave(gate, self._rows[job.id].place):
+            self._look_soon(key, now)
 
     @contextmanager
     def _watched(self, now: int) -> Iterator[set[str]]:
@@ -183,6 +214,19 @@ class MemoryGates(MemoryRows):
             gate.opens_at = now
             self._news.add(Wakeup.DUE)
 
+    def _give_up(self, job: Job, now: int) -> None:
+        """Somebody else may have what this job has at gates while it waits."""
+        self._leave(job, now)
+        if job.state is JobState.AVAILABLE:
+            self._look_soon(job.parked_by, now)
+
+    def _withdraw(self, job: Job, now: int, error: ErrorInfo | None = None) -> Job:
+        """End a job that waits: nobody starts it any more."""
+        self._give_up(job, now)
+        gone = replace(job, state=JobState.CANCELLED, finished_at=now, parked_by=None, error=error or job.error)
+        self._put(gone)
+        return gone
+
     def _tidy_gates(self, now: int) -> None:
         """Count the slots in use anew, and forget gates that nobody would miss."""
         used: defaultdict[str, int] = defaultdict(int)
@@ -192,8 +236,10 @@ class MemoryGates(MemoryRows):
                 used[one.key] += one.holds
         with self._watched(now) as touched:
             for key, gate in self._gates.items():
-                if gate.used != used[key]:
-                    gate.used = used[key]
+                holder = self._holder(key)
+                stays = holder is not None and not holder.state.final and order_key_of(holder.flow) == key
+                if gate.used != used[key] or (gate.holder is not None and not stays):
+                    gate.used, gate.holder = used[key], gate.holder if stays else None
                     touched.add(key)
         for key in [key for key, gate in self._gates.items() if idle(self._rule(key), gate, now)]:
             del self._gates[key]

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from tidewheel._env import Env
-from tidewheel._model.job import AttemptRecord, Job, LogLine, NewJob
+from tidewheel._model.desk import due_at
+from tidewheel._model.job import AttemptRecord, Job, LogLine, NewJob, stored_flow
 from tidewheel._model.queue import QueueSettings
 from tidewheel._model.state import JobState
 from tidewheel._model.transition import Ending, on_dead_job, wakeup_for
@@ -43,13 +44,14 @@ class MemoryRows:
         self._workers: dict[str, WorkerRow] = {}
         self._hints = Hints()
         self._news: set[Wakeup] = set()
+        self._ended: dict[str, Job] = {}
 
     @contextmanager
     def _atom(self, now: int | None = None, items: int = 0) -> Iterator[int]:
         """One call: alone with the rows, at one moment. What it hints is rung at its end."""
         check_batch(items)
         with self._lock:
-            self._news = set()
+            self._news, self._ended = set(), {}
             yield self._env.clock() if now is None else now
             news = self._news
         self._hints.ring(news)
@@ -72,11 +74,13 @@ class MemoryRows:
                 self._holders[job.unique_key] = job.id
             elif self._holders.get(job.unique_key) == job.id:
                 del self._holders[job.unique_key]
+        if job.state.final and (before is None or not before.final):
+            self._ended[job.id] = job
         if job.state is not before and (hint := wakeup_for(job.state)):
             self._news.add(hint)
 
     def _insert(self, new: NewJob, now: int) -> None:
-        run_at = now + new.delay if new.run_at is None else new.run_at
+        run_at = due_at(new, now)
         job = Job(
             id=new.id,
             kind=new.kind,
@@ -99,15 +103,27 @@ class MemoryRows:
             keep_completed=new.keep_completed,
             keep_failed=new.keep_failed,
             on_dead=new.on_dead,
-            flow=new.flow,
+            flow=stored_flow(new),
+            expires_at=None if new.expires_in is None else now + new.expires_in,
+            backlog=new.backlog.key if new.backlog else None,
+            lead=new.lead,
         )
         self._put(job)
+        if job.expires_at is not None:
+            self._news.add(Wakeup.DUE)
+
+    def _ask_to_stop(self, job: Job) -> None:
+        """Its worker hears of it by its next beat."""
+        self._put(replace(job, cancel_requested=True))
+        self._news.add(Wakeup.CONTROL)
 
     def _remove(self, job: Job) -> None:
         """Take a job and its past away."""
         del self._rows[job.id]
         if self._holders.get(job.unique_key or "") == job.id:
             del self._holders[job.unique_key or ""]
+        if not job.state.final:
+            self._ended[job.id] = replace(job, state=JobState.CANCELLED, result=None, error=None)
 
     def _turn(self, job: Job) -> tuple[int, bool, int, int]:
         """Its place in line: smaller is sooner."""
@@ -145,6 +161,10 @@ class MemoryRows:
                 error=ending.record_error,
             )
             self._rows[job.id].attempts.append(record)
-        if ended.state is JobState.DISCARDED and job.on_dead is not None:
-            self._insert(on_dead_job(new_id=self._env.ids(), kind=job.on_dead, dead_id=job.id, queue=job.queue), now)
+        if ended.state is JobState.DISCARDED:
+            self._tell_of_dead(job, now)
         return ended
+
+    def _tell_of_dead(self, job: Job, now: int) -> None:
+        if job.on_dead is not None:
+            self._insert(on_dead_job(new_id=self._env.ids(), kind=job.on_dead, dead_id=job.id, queue=job.queue), now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -61,14 +62,21 @@ def test_the_signature_reads_like_the_code() -> None:
 def test_a_job_with_options(shop: Command) -> None:
     got = shop(
         "enqueue", "send_welcome", "to=ada@example.org", "name=Ada", "--delay", "10m", "--priority", 7, "--id", "my-1",
-        "--queue", "slow", "--tag", "a", "--tag", "b", "--unique", "ada", "--json",
+        "--queue", "slow", "--tag", "a", "--tag", "b", "--unique", "ada", "--expires", "1h", "--json",
     )  # fmt: skip
-    assert got.json == {"id": "my-1", "task": "send_welcome", "queue": "slow", "created": True}
+    assert got.json == {"id": "my-1", "task": "send_welcome", "queue": "slow", "created": True, "did": "created"}
     row = shop("jobs", "show", "my-1", "--json").json
     assert row["args"] == {"to": "ada@example.org", "name": "Ada"}
     assert (row["state"], row["priority"], row["tags"]) == ("scheduled", 7, ["a", "b"])
     again = shop("enqueue", "send_welcome", "to=x", "--id", "my-1")
     assert "was there already" in again.out
+    assert re.search(r"expires +in (1h|59m)", shop("jobs", "show", "my-1").out)
+
+
+def test_an_idempotency_key_is_given_once(shop: Command) -> None:
+    first = shop("enqueue", "send_welcome", "to=ada", "--idempotency-key", "request-7", "--json").json
+    again = shop("enqueue", "send_welcome", "to=bob", "--idempotency-key", "request-7", "--json").json
+    assert again == {**first, "created": False, "did": "existing"}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import click
 import pytest
 
 from tidewheel import ConfigError, EncodeError, JobFailed, JobNotFound, StoreError, StoreUnavailable
-from tidewheel._cli import deadletters, errors, jobs, limits, queues, root
+from tidewheel._cli import deadletters, errors, jobs, limits, queues, root, tasks
 
 Command = Callable[..., Any]
 
@@ -29,6 +29,7 @@ def commands(
     groups = {
         "jobs": jobs.COMMANDS,
         "queues": queues.COMMANDS,
+        "tasks": tasks.COMMANDS,
         "limits": limits.COMMANDS,
         "deadletters": deadletters.COMMANDS,
     }

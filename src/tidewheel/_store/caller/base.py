@@ -30,22 +30,31 @@ class PostgresCaller(ABC):
         rows = await self.fetch(sql, *args)
         return rows[0] if rows else None
 
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        """The first value of the first row, or None."""
+        row = await self.fetchrow(sql, *args)
+        return row[0] if row else None
+
+    async def execute(self, sql: str, *args: Any) -> None:
+        """Run a statement that gives no rows."""
+        await self.do(sql, *args)
+
     def transaction(self) -> AbstractAsyncContextManager[None]:
         """Nothing: `savepoint` stands around the whole call already."""
         return nullcontext()
 
     @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
+    async def savepoint(self, name: str = "tidewheel") -> AsyncIterator[None]:
         """All of the block or nothing: an error in it leaves the caller's transaction as it was, and usable."""
-        await self.do("SAVEPOINT tidewheel")
+        await self.do(f"SAVEPOINT {name}")
         try:
             yield
         except BaseException:
             with contextlib.suppress(Exception):  # a connection that broke has rolled back already
-                await self.do("ROLLBACK TO SAVEPOINT tidewheel")
-                await self.do("RELEASE SAVEPOINT tidewheel")
+                await self.do(f"ROLLBACK TO SAVEPOINT {name}")
+                await self.do(f"RELEASE SAVEPOINT {name}")
             raise
-        await self.do("RELEASE SAVEPOINT tidewheel")
+        await self.do(f"RELEASE SAVEPOINT {name}")
 
 
 class Plain:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import asyncpg
 import msgspec
 
+from tidewheel._model.desk import WAITING
 from tidewheel._model.job import History, Job, LogLine
 from tidewheel._model.query import Action, Altered, JobFilter, Page
 from tidewheel._model.queue import QueueSettings, QueueStats
@@ -16,7 +18,9 @@ from tidewheel._model.state import JobState
 from tidewheel._model.transition import alterable, alters
 from tidewheel._model.worker import Wakeup, WorkerInfo, WorkerRow
 from tidewheel._store.postgres import rows
-from tidewheel._store.postgres.call import Call
+from tidewheel._store.postgres.call import Call, clock
+from tidewheel._store.postgres.ending import wake
+from tidewheel._store.postgres.graphs import tell
 from tidewheel._store.postgres.sql import CLOCK, with_schema, words
 from tidewheel._store.postgres.upkeep import delete
 
@@ -132,19 +136,36 @@ class _Row(msgspec.Struct):
     unique_key: str | None
     cancel_requested: bool
     parked_by: str | None
+    awaited: bool | None
+    order_key: str | None
+
+
+class _Gone(msgspec.Struct):
+    """Who hears, in the end, of jobs that are gone."""
+
+    wake: set[str] = set()
+    """Gates that had let them into the line."""
+    turns: dict[int, str] = {}
+    """Those that may have their turn at a gate."""
+    told: list[str] = []
+    """Those that others wait for."""
 
 
 class _Order:
     """An `alter` of locked rows: decided one after the other, written at once."""
 
-    def __init__(self, call: Call, action: Action, now: int, held: set[str], wake: set[str]) -> None:
+    def __init__(self, call: Call, action: Action, now: int, held: set[str], gone: _Gone) -> None:
         self._call = call
         self._action = action
         self._now = now
         self._held = held
-        self._wake = wake
-        """Gates that had let jobs into the line which are gone now."""
+        self._wake, self._turns, self._told = gone.wake, gone.turns, gone.told
         self._seqs: dict[str, list[int]] = {}
+        self._back: list[str] = []
+        """Jobs that come back, for whom others may wait."""
+        self._open: defaultdict[str, set[str]] = defaultdict(set)
+        """By parents, the children that have not ended."""
+        self._parents: defaultdict[str, set[str]] = defaultdict(set)
 
     def decide(self, row: _Row) -> tuple[Altered, bool]:
         """The answer, and whether anything changes."""
@@ -152,8 +173,8 @@ class _Order:
         unchanged = Altered(row.id, before, before), False
         if before is None or before not in alterable(self._action):
             return unchanged
-        if before is JobState.AVAILABLE and row.parked_by is not None:
-            self._wake.add(row.parked_by)
+        if self._action in (Action.CANCEL, Action.DELETE):
+            self._note(row)
         if self._action is Action.DELETE:
             row.state = None
             return self._changes(row, "delete", Altered(row.id, before, None))
@@ -166,8 +187,34 @@ class _Order:
             if row.unique_key in self._held:
                 return unchanged
             self._held.add(row.unique_key)
+        if self._action is Action.RETRY:
+            after = self._retry(row.id)
         row.state = after
-        return self._changes(row, f"alter_{self._action}", Altered(row.id, before, after))
+        name = "alter_park" if after is JobState.PARKED else f"alter_{self._action}"
+        return self._changes(row, name, Altered(row.id, before, after))
+
+    def _note(self, row: _Row) -> None:
+        """Note who has to hear that a waiting job is gone."""
+        if row.state is JobState.AVAILABLE and row.parked_by is not None:
+            self._wake.add(row.parked_by)
+        if row.state in WAITING and row.order_key is not None:
+            self._turns[row.seq] = row.order_key
+        if row.state in WAITING and row.awaited:
+            self._told.append(row.id)
+
+    def know(self, edges: Iterable[tuple[str, str, bool]]) -> None:
+        """Who waits for whom, among the jobs to retry and those next to them."""
+        for parent, child, still in edges:
+            self._parents[child].add(parent)
+            if still:
+                self._open[parent].add(child)
+
+    def _retry(self, id: str) -> JobState:
+        """The state of a job that comes back. Whoever waits for it waits on."""
+        self._back.append(id)
+        for parent in self._parents[id]:
+            self._open[parent].add(id)
+        return JobState.PARKED if self._open[id] else JobState.AVAILABLE
 
     def _changes(self, row: _Row, statement: str, answer: Altered) -> tuple[Altered, bool]:
         self._seqs.setdefault(statement, []).append(row.seq)
@@ -185,29 +232,31 @@ class _Order:
             else:
                 await self._call.connection.execute(self._call.sql(name), self._now, seqs)
                 hints.add(Wakeup.SETTLED if name == "alter_cancel" else Wakeup.WORK)
+        if any(self._parents[id] for id in self._back):
+            await self._call.connection.execute(self._call.sql("edges_reopen"), sorted(self._back))
 
 
 async def alter(
     call: Call, ids: Sequence[str] | JobFilter, action: Action, limit: int, now: int | None
 ) -> list[Altered]:
     """See `AdminStore.alter`."""
-    wake = set[str]()
+    gone = _Gone()
     async with call.connection.transaction():
         if isinstance(ids, JobFilter):
-            answers = await _alter_where(call, ids, action, limit=limit, now=now, wake=wake)
+            answers = await _alter_where(call, ids, action, limit=limit, now=now, gone=gone)
         else:
-            locked, order = await _locked(call, action, "id = ANY ($1::text[])", [storable(ids), now], wake)
+            locked, order = await _locked(call, action, "id = ANY ($1::text[])", [storable(ids), now], gone)
             found = {row.id: row for row in locked}
             answers = [order.decide(found[id])[0] if id in found else Altered(id, None, None) for id in ids]
             await order.write()
-        # Last, and all at once: nobody waits for a job while he holds a gate.
-        if wake and await call.connection.fetchval(call.sql("gates_wake"), now, sorted(wake)):
-            call.hints.add(Wakeup.DUE)
+        if gone.told:
+            await tell(call, gone.told, await clock(call, now))
+        await wake(call, gone.wake, now, gone.turns)
     return answers
 
 
 async def _alter_where(
-    call: Call, where: JobFilter, action: Action, *, limit: int, now: int | None, wake: set[str]
+    call: Call, where: JobFilter, action: Action, *, limit: int, now: int | None, gone: _Gone
 ) -> list[Altered]:
     parameters: list[Any] = [0, 0]
     condition = (
@@ -225,7 +274,7 @@ async def _alter_where(
         parameters[0] = found[-1]
         # Asked again under the lock: a row may have changed since the look.
         which = f"seq = ANY ($1::bigint[]) AND {condition}"
-        locked, order = await _locked(call, action, which, [found, now, *parameters[2:]], wake)
+        locked, order = await _locked(call, action, which, [found, now, *parameters[2:]], gone)
         decided = [order.decide(row) for row in sorted(locked, key=lambda row: row.seq)]
         answers += [answer for answer, changed in decided if changed]
         await order.write()
@@ -233,14 +282,14 @@ async def _alter_where(
 
 
 async def _locked(
-    call: Call, action: Action, which: str, parameters: Sequence[Any], wake: set[str]
+    call: Call, action: Action, which: str, parameters: Sequence[Any], gone: _Gone
 ) -> tuple[list[_Row], _Order]:
     """Lock rows in the order of their ids; gives them, and the order that can be given to them. The second
     parameter is now, or None.
     """
     found = await call.connection.fetch(
         with_schema(
-            f"SELECT id, seq, state, unique_key, cancel_requested, parked_by, coalesce($2::bigint, {CLOCK}) "
+            f"SELECT id, seq, state, unique_key, cancel_requested, parked_by, awaited, order_key, coalesce($2::bigint, {CLOCK}) "
             f"FROM {{schema}}.jobs WHERE {which} ORDER BY id FOR UPDATE",
             call.schema,
         ),
@@ -248,9 +297,12 @@ async def _locked(
     )
     keys = {row[3] for row in found if row[3] is not None} if action is Action.RETRY else None
     held = {row[0] for row in await call.connection.fetch(call.sql("alter_holders"), list(keys))} if keys else set()
-    moment = found[0][6] if found else 0
-    locked = [_Row(row[0], row[1], JobState(row[2]), *row[3:6]) for row in found]
-    return locked, _Order(call, action, moment, held, wake)
+    locked = [_Row(row[0], row[1], JobState(row[2]), *row[3:8]) for row in found]
+    order = _Order(call, action, found[0][8] if found else 0, held, gone)
+    if locked and action is Action.RETRY:  # asked behind the lock: ends that are being written come to us after it
+        around = await call.connection.fetch(call.sql("edges_around"), [row.id for row in locked])
+        order.know((parent, child, still) for parent, child, still in around)
+    return locked, order
 
 
 async def put_queues(call: Call, settings: Sequence[QueueSettings]) -> list[QueueSettings]:

@@ -22,7 +22,7 @@ import msgspec
 from tidewheel._model.flow import readable
 from tidewheel._model.gate import Gate
 from tidewheel._model.limit import Rule, merged
-from tidewheel._model.usher import give_back, limit_of, look
+from tidewheel._model.usher import Ended, give_back, limit_of, look
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.postgres.call import Call
 from tidewheel._store.postgres.rows import columns
@@ -30,7 +30,7 @@ from tidewheel._store.postgres.rows import columns
 if TYPE_CHECKING:
     from tidewheel._store.postgres.connect import Record
 
-_GATE: Final = 7
+_GATE: Final = 8
 _SHUT: Final = Rule(paused=True)
 _rule: Final = msgspec.json.Decoder(Rule)
 
@@ -49,8 +49,8 @@ class Locked(msgspec.Struct):
 
     def read(self, rows: Sequence[Record]) -> None:
         """Take over what `gates_lock.sql` gives."""
-        for key, used, level, shut_until, waiting, needs, opens_at, *words in rows:
-            self.gates[key] = gate = Gate(used, level or [], shut_until, waiting, needs, opens_at)
+        for key, used, level, shut_until, waiting, needs, opens_at, holder, *words in rows:
+            self.gates[key] = gate = Gate(used, level or [], shut_until, waiting, needs, opens_at, holder)
             self.rules[key] = rule_of(*words)
             self._before[key] = _row(gate)
 
@@ -77,6 +77,11 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     """What the end of an attempt says to its gates."""
 
     flow: str | None
+    job: int
+    """Its seq."""
+    final: bool
+    """The job has ended, not only an attempt."""
+    ended: Ended
     hold: tuple[str, ...] = ()
     until: int = 0
 
@@ -124,7 +129,7 @@ def said_of(text: str | None) -> Rule | None:
 
 def _row(gate: Gate) -> tuple[Any, ...]:
     level = "{" + ",".join(map(str, gate.level)) + "}" if gate.level else None
-    return gate.used, level, gate.shut_until, gate.waiting, gate.needs, gate.opens_at
+    return gate.used, level, gate.shut_until, gate.waiting, gate.needs, gate.holder, gate.opens_at
 
 
 async def release(call: Call, rooms: Mapping[str, int], now: int) -> int:
@@ -178,9 +183,19 @@ async def free(call: Call, held: Iterable[Held], now: int) -> int:
     began with the calm and has locked the jobs.
     """
     flows = [(flow, one) for one in held if (flow := readable(one.flow)) is not None]
-    keys = {step.key for flow, one in flows for step in flow.passes if step.holds or step.limit in one.hold}
+    keys = {step.key for flow, one in flows for step in flow.passes if step.occupies or step.limit in one.hold}
     locked = await lock(call, keys)
     touched = set[str]()
-    for flow, one in flows:
-        touched |= give_back(flow, locked.gates, hold=one.hold, until=one.until)
+    for flow, one in sorted(flows, key=lambda pair: pair[1].ended == "done"):
+        touched |= give_back(
+            flow,
+            locked.gates,
+            job=one.job,
+            final=one.final,
+            hold=one.hold,
+            until=one.until,
+            ended=one.ended,
+            rules=locked.rules,
+            now=now,
+        )
     return await open_gates(call, locked, touched, now)

@@ -82,7 +82,10 @@ async def list_gates(
     moment = now if now is not None else await call.connection.fetchval(f"SELECT {CLOCK}")
     seen = gates.Locked()
     seen.read(found)
-    return [gate_row(key, seen.rules[key], gate, moment) for key, gate in seen.gates.items()]
+    held = [gate.holder for gate in seen.gates.values() if gate.holder is not None]
+    turns = with_schema("SELECT seq, id FROM {schema}.jobs WHERE seq = ANY ($1::bigint[])", call.schema)
+    ids = {row[0]: row[1] for row in await call.connection.fetch(turns, held)} if held else {}
+    return [gate_row(key, seen.rules[key], gate, moment, ids.get(gate.holder)) for key, gate in seen.gates.items()]
 
 
 async def hit(call: Call, hits: Sequence[Hit], now: int | None) -> list[Allowance]:

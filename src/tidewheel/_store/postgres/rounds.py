@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tidewheel._model.flow import readable
+from tidewheel._model.flow import EXPIRED, Flow, readable
 from tidewheel._model.job import Claimed, ErrorInfo
 from tidewheel._model.usher import Candidate, Walk, walk
 from tidewheel._model.worker import Wakeup, Want
 from tidewheel._store.postgres import gates
 from tidewheel._store.postgres.call import Call
 from tidewheel._store.postgres.connect import BROKEN, ERRORS
+from tidewheel._store.postgres.graphs import tell
 from tidewheel._store.postgres.rows import claimed
 
 if TYPE_CHECKING:
@@ -104,18 +105,19 @@ class Rounds:
             )
             if not found:
                 return False
-            self._moment = found[0][5]
+            self._moment = found[0][-1]
             pieces = _Pieces.of(found, len(asked))
-            keys = pieces.keys()
-            self.limited = bool(self.limited or keys or pieces.damaged)
-            locked = await gates.lock(self._call, keys)
-            walked, more = self._walk(pieces, asked, locked)
-            taken = await self._write(walked, locked, last=not more)
             if pieces.damaged:
-                await self._call.connection.execute(
+                awaited = await self._call.connection.fetch(
                     self._call.sql("gates_damaged"), self._moment, pieces.damaged, _DAMAGED.type, _DAMAGED.message
                 )
                 self._call.hints.add(Wakeup.SETTLED)
+                await tell(self._call, [row[0] for row in awaited], self._moment)
+            keys = pieces.keys()
+            self.limited = bool(self.limited or pieces.limited)
+            locked = await gates.lock(self._call, keys)
+            walked, more = self._walk(pieces, asked, locked)
+            taken = await self._write(walked, locked, last=not more)
         self._taken += taken
         return more
 
@@ -159,6 +161,8 @@ class Rounds:
         if locked.due():
             call.hints.add(Wakeup.DUE)
         self._parked += len(walked.park)
+        if any(gate == EXPIRED for _, gate in walked.park):
+            call.hints.add(Wakeup.DUE)
         refused = [list(column) for column in zip(*walked.park, strict=True)] or [[], []]
         found = await call.connection.fetch(
             call.sql("gates_take"), now, self._worker, self._lease, walked.take, *refused,
@@ -180,17 +184,23 @@ class _Pieces(msgspec.Struct):
     """Jobs whose flow cannot be read."""
     wake: set[str] = set()
     """Gates that let damaged ones into the line."""
+    limited: bool = False
+    """Whether there is any with a flow."""
 
     @classmethod
     def of(cls, rows: Sequence[Record], lines: int) -> _Pieces:
         """Sort what `gates_pick.sql` gives."""
         pieces = cls([[] for _ in range(2 * lines)], [0] * (2 * lines))
-        for seq, place, suspect, text, parked_by, _ in rows:
+        flows = dict[str | None, Flow | None]()  # many jobs have the same
+        for seq, place, suspect, text, parked_by, expires_at, behind, _ in rows:
             number = 2 * place - 2 + (not suspect)
             pieces.counts[number] += 1
-            flow = readable(text)
+            if text not in flows:
+                flows[text] = readable(text)
+                pieces.limited = pieces.limited or text is not None
+            flow = flows[text]
             if flow is not None or text is None:
-                pieces.found[number].append(Candidate(seq, flow, parked_by))
+                pieces.found[number].append(Candidate(seq, flow, parked_by, expires_at, behind))
             else:
                 pieces.damaged.append(seq)
                 if parked_by is not None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tidewheel._model.job import AttemptRecord, Claimed, ErrorInfo, Job, LogLine, NewJob
+from tidewheel._model.flow import order_key_of
+from tidewheel._model.job import AttemptRecord, Claimed, ErrorInfo, Job, LogLine, NewJob, stored_flow
 from tidewheel._model.state import JobState
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 COLUMNS: Final = (
     "id, kind, queue, state, args, priority, run_at, lifo, attempt, max_attempts, epoch, crashes, max_crashes, "
     "enqueued_at, started_at, finished_at, lease_until, worker, cancel_requested, unique_key, tags, meta, options, "
-    "keep_completed, keep_failed, on_dead, progress, result, flow, parked_by, error_type, error_message, "
-    "error_traceback, seq"
+    "keep_completed, keep_failed, on_dead, progress, result, flow, parked_by, expires_at, backlog, lead, error_type, "
+    "error_message, error_traceback, seq"
 )
 """What `job` reads, in its order; the place in the order of the enqueue comes last."""
 
@@ -46,6 +47,17 @@ NEW: Final = (
     ("flow", "text"),
 )
 """The columns of `enqueue.sql` and their types."""
+MORE: Final = (
+    *NEW,
+    ("expires_in", "bigint"),
+    ("backlog", "text"),
+    ("awaited", "boolean"),
+    ("parked_by", "text"),
+    ("order_key", "text"),
+    ("lead", "bigint"),
+    ("stands_at", "bigint"),
+)
+"""Those of `enqueue_more.sql`."""
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -55,7 +67,7 @@ def job(row: Record) -> Job:
     (
         id, kind, queue, state, args, priority, run_at, lifo, attempt, max_attempts, epoch, crashes, max_crashes,
         enqueued_at, started_at, finished_at, lease_until, worker, cancel_requested, unique_key, tags, meta, options,
-        keep_completed, keep_failed, on_dead, progress, result, flow, parked_by, *error, _,
+        keep_completed, keep_failed, on_dead, progress, result, flow, parked_by, expires_at, backlog, lead, *error, _,
     ) = row  # fmt: skip
     return Job(
         id=id, kind=kind, queue=queue, state=JobState(state), args=args, priority=priority, run_at=run_at, lifo=lifo,
@@ -64,6 +76,7 @@ def job(row: Record) -> Job:
         worker=worker, cancel_requested=cancel_requested, unique_key=unique_key, tags=tuple(tags or ()), meta=meta,
         options=options, keep_completed=keep_completed, keep_failed=keep_failed, on_dead=on_dead, progress=progress,
         result=result, error=error_of(*error), flow=flow, parked_by=parked_by,
+        expires_at=expires_at, backlog=backlog, lead=lead or 0,
     )  # fmt: skip
 
 
@@ -71,12 +84,23 @@ def new_row(job: NewJob) -> tuple[Any, ...]:
     """The values of `NEW` for one job."""
     return (
         job.id, job.kind, job.queue, job.args, job.priority, job.delay, job.run_at, job.lifo, job.max_attempts,
-        job.max_crashes, job.unique_key, _array(job.tags) if job.tags else None, job.meta, job.options,
+        job.max_crashes, job.unique_key, array(job.tags) if job.tags else None, job.meta, job.options,
         job.keep_completed, job.keep_failed, job.on_dead, job.flow,
     )  # fmt: skip
 
 
-def _array(tags: Sequence[str]) -> str:
+def more_row(
+    job: NewJob, *, awaited: bool | None = None, parked_by: str | None = None, stands_at: int | None = None
+) -> tuple[Any, ...]:
+    """The values of `MORE` for one job."""
+    *plain, _ = new_row(job)
+    return (
+        *plain, stored_flow(job), job.expires_in, None if job.backlog is None else job.backlog.key, awaited, parked_by,
+        order_key_of(job.flow), job.lead or None, stands_at,
+    )  # fmt: skip
+
+
+def array(tags: Sequence[str]) -> str:
     """An array as the server writes it: a column of arrays cannot be handed over, one of texts can."""
     quoted = ('"' + tag.replace("\\", "\\\\").replace('"', '\\"') + '"' for tag in tags)
     return "{" + ",".join(quoted) + "}"

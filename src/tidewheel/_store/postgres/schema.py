@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tidewheel._store.postgres.options import PostgresOptions
 
 _NAME: Final = "migrations"
-_TABLES: Final = ("jobs", "attempts", "logs", "queues", "workers", "limits", "gates")
+_TABLES: Final = ("jobs", "attempts", "logs", "queues", "workers", "limits", "gates", "keys", "edges")
 _LEDGER: Final = """CREATE TABLE IF NOT EXISTS {schema}.migrations (
     version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at bigint NOT NULL)"""
 _COLUMNS: Final = {"version", "name", "checksum", "applied_at"}

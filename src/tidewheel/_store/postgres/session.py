@@ -18,6 +18,7 @@ from tidewheel._model.worker import Wakeup
 from tidewheel._store.hints import Hints
 from tidewheel._store.postgres.call import Call
 from tidewheel._store.postgres.connect import AGAIN, BROKEN, ERRORS, make_pool, translated
+from tidewheel._store.postgres.habit import Habit
 from tidewheel._store.postgres.listen import Ear, Teller
 from tidewheel._store.postgres.options import PostgresOptions
 
@@ -43,10 +44,11 @@ class Session:
         """A pooler such as PgBouncer stands before the server."""
         self._options = options
         self._random = env.random
+        self._new_id = env.ids
         self._hints = hints
         self._pool = pool
         self._under_way = 0
-        self._limited = set[str]()
+        self._habit = Habit()
         self._idle = asyncio.Event()
         self._voice = options.channel(Wakeup.WORK), sender
         self._teller = Teller(lambda kinds: self._notify(kinds, sender)) if options.listen == "auto" else None
@@ -151,7 +153,7 @@ class Session:
         while True:
             try:
                 async with self._pool.acquire() as connection:
-                    call = Call(connection, self._options.schema, voice, self._limited)
+                    call = Call(connection, self._options.schema, voice, self._habit, self._new_id)
                     try:
                         return await work(call), call
                     except BROKEN:

@@ -17,6 +17,7 @@ _HERE: Final = files("tidewheel._store.postgres")
 CLOCK: Final = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
 """The server's clock in microseconds, the same all through a statement."""
 LIVE: Final = "state IN ('scheduled', 'available', 'parked', 'running', 'retryable')"
+WAITS: Final = "state IN ('scheduled', 'available', 'parked', 'retryable')"
 FINAL: Final = "state IN ('completed', 'cancelled', 'discarded')"
 LAST_LIFE: Final = (
     "CASE WHEN crashes > 0 AND (crashes + 1 >= max_crashes OR attempt + 1 >= max_attempts) THEN 1 ELSE 0 END"
@@ -24,15 +25,23 @@ LAST_LIFE: Final = (
 """1 for an available job on its last life, as the index `jobs_ready` has it."""
 LINE: Final = "CASE WHEN lifo THEN -run_at ELSE run_at END, CASE WHEN lifo THEN -seq ELSE seq END"
 """The order inside a priority."""
+ROW: Final = (
+    "id, seq, state, queue, attempt, run_at, keep_failed, on_dead, unique_key, parked_by, flow, expires_at, backlog, "
+    "awaited, cancel_requested, priority, lifo, lead, error_type, error_message, error_traceback"
+)
+"""What `ending.Row` reads, in its order."""
 CALM: Final = "pg_advisory_xact_lock_shared(1910365922, hashtext('{schema}'))"
 """What everybody does who judges by the limits, until his transaction ends (`gates_calm.sql`) ..."""
 CHANGE: Final = CALM.replace("_shared", "")
 """... and who changes them: alone."""
 _WORDS: Final = {
     "{calm}": CALM,
+    "{try_calm}": CALM.replace("pg_", "pg_try_"),
     "{change}": CHANGE,
     "{clock}": CLOCK,
     "{live}": LIVE,
+    "{waits}": WAITS,
+    "{row}": ROW,
     "{final}": FINAL,
     "{last_life}": LAST_LIFE,
     "{line}": LINE,

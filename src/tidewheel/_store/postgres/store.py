@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from tidewheel._env import Env
 from tidewheel._model.errors import StoreError
+from tidewheel._model.graph import Edge
 from tidewheel._model.job import Claimed, History, Job, NewJob
 from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow
 from tidewheel._model.outcome import Settlement
@@ -20,9 +21,10 @@ from tidewheel._model.retention import RetentionRule
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
 from tidewheel._store.base import check_batch, check_gates
 from tidewheel._store.hints import Hints
-from tidewheel._store.postgres import admin, limits, schema, upkeep, work
+from tidewheel._store.postgres import admin, graphs, limits, schema, upkeep, work
 from tidewheel._store.postgres.call import Call
 from tidewheel._store.postgres.connect import ERRORS, check_server, connect, translated
+from tidewheel._store.postgres.desk import Refused
 from tidewheel._store.postgres.joined import Joined
 from tidewheel._store.postgres.limits import list_gates
 from tidewheel._store.postgres.options import PostgresOptions
@@ -145,14 +147,20 @@ class PostgresStore:
         check_batch(len(jobs))
         if not jobs:
             return []
-        return await self._run(lambda call: work.enqueue(call, jobs, now), tell=True)
+        try:
+            return await self._run(lambda call: work.enqueue(call, jobs, now), tell=True)
+        except Refused as error:
+            raise error.why from None
 
     async def enqueue_in(
         self, connection: object, jobs: Sequence[NewJob], *, now: int | None = None
     ) -> builtins.list[Enqueued]:
         """See `JoiningStore.enqueue_in`."""
         check_batch(len(jobs))
-        return await self._joined.enqueue(connection, jobs, now)
+        try:
+            return await self._joined.enqueue(connection, jobs, now)
+        except Refused as error:
+            raise error.why from None
 
     async def claim(
         self,
@@ -184,7 +192,7 @@ class PostgresStore:
         check_batch(len(settlements))
         if not settlements:
             return []
-        return await self._run(lambda call: work.settle(call, settlements, self._env.ids, now))
+        return await self._run(lambda call: work.settle(call, settlements, now))
 
     # -- upkeep
 
@@ -199,9 +207,7 @@ class PostgresStore:
         """See `UpkeepStore.sweep`."""
 
         def run(call: Call) -> Awaitable[SweepReport]:
-            return upkeep.sweep(
-                call, limit=limit, retention=retention, gone_after=worker_gone_after, new_id=self._env.ids, now=now
-            )
+            return upkeep.sweep(call, limit=limit, retention=retention, gone_after=worker_gone_after, now=now)
 
         return await self._run(run)
 
@@ -288,6 +294,13 @@ class PostgresStore:
         """See `LimitStore.hit`."""
         check_batch(len(hits))
         return await self._run(lambda call: limits.hit(call, hits, now)) if hits else []
+
+    # -- graphs
+
+    async def edges(self, ids: Sequence[str]) -> builtins.list[Edge]:
+        """See `GraphStore.edges`."""
+        check_batch(len(ids))
+        return await self._run(lambda call: graphs.edges(call, admin.storable(ids))) if ids else []
 
     # -- inside
 

@@ -1,4 +1,4 @@
-"""Now and then: the slots in use counted anew from the jobs that run, and gates forgotten that nobody would miss.
+"""Now and then: the slots in use counted anew from the jobs that run, and gates and keys forgotten that nobody would miss.
 
 A count is never wrong by our own doing. It is, when code that knows no limits has claimed or rescued jobs that have some.
 """
@@ -8,18 +8,22 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from tidewheel._model.flow import readable
+from tidewheel._model.flow import order_key_of, readable
 from tidewheel._model.gate import idle
 from tidewheel._store.postgres.call import Call
 from tidewheel._store.postgres.gates import Locked, calm, lock, open_gates
 
 _PAGE: Final = 1000
+_PAGES: Final = 20
+"""Of keys, in one sweep: the next one goes on."""
+_LATER: Final = 3_600_000_000
+"""After that the job of a key is looked for again."""
 
 
 async def recount(call: Call, now: int) -> int:
     """Set right the gates whose count is wrong, and look at them; gives how many jobs that let in."""
     held, used = await _counts(call)
-    wrong = {key for key in held.keys() | used.keys() if held[key] != used[key]}
+    wrong = {key for key in held.keys() | used.keys() if held[key] != used[key]} | await _lost(call)
     if not wrong:
         return 0
     async with call.connection.transaction():
@@ -29,6 +33,8 @@ async def recount(call: Call, now: int) -> int:
         held, _ = await _counts(call)
         for key in wrong:
             locked.gates[key].used = held[key]
+        for key in wrong & await _lost(call):
+            locked.gates[key].holder = None
         return await open_gates(call, locked, wrong, now)
 
 
@@ -41,6 +47,11 @@ async def _counts(call: Call) -> tuple[Counter[str], Counter[str]]:
         elif (flow := readable(text)) is not None:
             held.update(step.key for step in flow.passes if step.holds)
     return held, used
+
+
+async def _lost(call: Call) -> set[str]:
+    """Gates whose place is held by a job that cannot give it up: it is gone, or has ended, or has its turn elsewhere."""
+    return {key for key, flow in await call.connection.fetch(call.sql("gates_turns")) if order_key_of(flow) != key}
 
 
 async def forget(call: Call, now: int) -> None:
@@ -56,3 +67,14 @@ async def forget(call: Call, now: int) -> None:
                 await call.connection.execute(call.sql("gates_forget"), gone)
         full = len(page.gates) == _PAGE
         last = max(page.gates, default="")
+
+
+async def forget_keys(call: Call, now: int) -> None:
+    """Forget keys whose period is over and whose job is gone."""
+    for _ in range(_PAGES):
+        async with call.connection.transaction():
+            old = [row[0] for row in await call.connection.fetch(call.sql("keys_old"), now, _PAGE)]
+            if old:
+                await call.connection.execute(call.sql("keys_tidy"), now, old, _LATER)
+        if len(old) < _PAGE:
+            break

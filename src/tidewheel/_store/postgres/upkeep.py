@@ -1,23 +1,25 @@
-"""The sweep as a function of a connection: promote, rescue, forget workers, prune.
+"""The sweep as a function of a connection: expire, open gates, promote, rescue, forget workers, prune.
 
 It waits for nobody: rows that others hold are passed over and come next time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
+from tidewheel._model.flow import order_key_of
 from tidewheel._model.query import SweepReport
 from tidewheel._model.retention import RetentionRule, rule_for
 from tidewheel._model.state import JobState
-from tidewheel._model.transition import rescue_of
+from tidewheel._model.transition import EXPIRED_ERROR, rescue_of
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.postgres.call import Call
+from tidewheel._store.postgres.ending import End, Row, wake, write_ends
 from tidewheel._store.postgres.gates import Held, calm, free, open_due
-from tidewheel._store.postgres.tidy import forget, recount
-from tidewheel._store.postgres.work import End, write_ends
+from tidewheel._store.postgres.graphs import tell
+from tidewheel._store.postgres.tidy import forget, forget_keys, recount
 
 
 async def sweep(
@@ -26,16 +28,17 @@ async def sweep(
     limit: int,
     retention: Sequence[RetentionRule],
     gone_after: int,
-    new_id: Callable[[], str],
     now: int | None,
 ) -> SweepReport:
     """See `UpkeepStore.sweep`."""
     row = await call.connection.fetchrow(call.sql("sweep_look"), now, gone_after)
     assert row is not None  # noqa: S101 -- it has no condition
-    moment, due, over, silent, kept, shut, following = row
-    if not (due or over or silent or kept or shut or retention):
+    moment, due, over, silent, kept, shut, late, following = row
+    if not (due or over or silent or kept or shut or late or retention):
         return SweepReport(now=moment, next_due_at=following)
-    # A transaction of its own, as the rescue locks gates, too: nobody takes some while he holds others.
+    expired = await _expire(call, limit, moment) if late else 0
+    shut = shut or bool(expired)  # what expired may have been let in by a gate, which is due now
+    # Transactions of their own, as the rescue locks gates, too: nobody takes some while he holds others.
     opened, looked = await open_due(call, limit, moment) if shut else (0, 0)
     async with call.connection.transaction():
         # Each part looks anew: what a rescue ends may be pruned at once.
@@ -44,13 +47,14 @@ async def sweep(
         promoted = await call.connection.fetchval(call.sql("sweep_promote"), moment, limit) if due else 0
         if promoted:
             call.hints.add(Wakeup.WORK)
-        ended, freed = await _rescue(call, limit, new_id, moment) if over else ([], 0)
+        ended, freed = await _rescue(call, limit, moment) if over else ([], 0)
         states = [end.ending.state for end in ended]
         found = await call.connection.fetch(call.sql("sweep_workers"), moment - gone_after, limit) if silent else []
         pruned = await _prune(call, retention, limit, moment)
     if retention:
         freed += await recount(call, moment)
         await forget(call, moment)
+        await forget_keys(call, moment)
     row = await call.connection.fetchrow(call.sql("sweep_look"), moment, gone_after)
     assert row is not None  # noqa: S101 -- as above
     return SweepReport(
@@ -61,17 +65,31 @@ async def sweep(
         workers_gone=tuple(id for _, id in sorted((seen_at, id) for seen_at, id in found)),
         pruned=pruned,
         opened=opened + freed,
+        expired=expired,
         now=moment,
-        more=max(promoted, len(ended), len(found), pruned, looked) >= limit,
+        more=max(promoted, len(ended), len(found), pruned, looked, expired) >= limit,
         next_due_at=row[-1],
     )
 
 
-async def _rescue(call: Call, limit: int, new_id: Callable[[], str], now: int) -> tuple[list[End], int]:
+async def _expire(call: Call, limit: int, now: int) -> int:
+    """Cancel jobs whose time is over; gives how many."""
+    async with call.connection.transaction():
+        rows = [Row.of(record) for record in await call.connection.fetch(call.sql("sweep_expire"), now, limit)]
+        gates = [row.let_in_by for row in rows]
+        turns = {row.seq: key for row in rows if (key := order_key_of(row.flow))}
+        await write_ends(call, [row.end(JobState.CANCELLED, EXPIRED_ERROR) for row in rows], now=now)
+        await tell(call, [row.id for row in rows if row.awaited], now)
+        await wake(call, (gate for gate in gates if gate is not None), now, turns)
+    return len(rows)
+
+
+async def _rescue(call: Call, limit: int, now: int) -> tuple[list[End], int]:
     """Gives the ends, and how many jobs came into the line by what is free again."""
-    ends, held = [], []
+    ends, held, told = [], [], []
     for row in await call.connection.fetch(call.sql("sweep_expired"), now, limit):
-        seq, id, _, attempt, max_attempts, crashes, max_crashes, queue, run_at, cancel, keep_failed, on_dead, flow = row
+        seq, id, _, attempt, max_attempts, crashes, max_crashes, queue, run_at, cancel, keep_failed, *rest = row
+        on_dead, flow, awaited = rest
         ending = rescue_of(
             attempt=attempt,
             max_attempts=max_attempts,
@@ -81,8 +99,11 @@ async def _rescue(call: Call, limit: int, new_id: Callable[[], str], now: int) -
             cancel_requested=cancel,
         )
         ends.append(End(ending, id, seq, queue, keep_failed, on_dead))
-        held.append(Held(flow))
-    await write_ends(call, ends, rescue=True, new_id=new_id, now=now)
+        held.append(Held(flow, seq, ending.state.final, "failed"))
+        if awaited and ending.state.final:
+            told.append(id)
+    await write_ends(call, ends, rescue=True, now=now)
+    await tell(call, told, now)
     return ends, await free(call, held, now)
 
 

@@ -6,7 +6,8 @@ in the order of their ids or passes over locked ones, so two calls do not wait f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Sequence
 from itertools import starmap
 from typing import Any, Final
 
@@ -16,81 +17,27 @@ import msgspec
 from tidewheel._model.job import Claimed, LogLine, NewJob
 from tidewheel._model.outcome import Complete, Outcome, RetryLater, Settlement
 from tidewheel._model.query import Accepted, Enqueued
-from tidewheel._model.state import JobState
-from tidewheel._model.transition import Ending, ending_of, on_dead_job, wakeup_for
+from tidewheel._model.transition import ending_of
+from tidewheel._model.usher import ended_by, limit_of
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo
 from tidewheel._store.base import LOG_LINES
 from tidewheel._store.postgres.call import Call
+from tidewheel._store.postgres.desk import at_the_desk
+from tidewheel._store.postgres.ending import End, write_ends
 from tidewheel._store.postgres.gates import Held, free, look_again
+from tidewheel._store.postgres.graphs import tell
+from tidewheel._store.postgres.insert import add
 from tidewheel._store.postgres.rounds import Rounds
-from tidewheel._store.postgres.rows import NEW, claimed, columns, error_row, line_row, new_row
-from tidewheel._store.postgres.sql import rows_statement
+from tidewheel._store.postgres.rows import claimed, columns, line_row
 
-_ENDED: Final = 13
 _encoder: Final = msgspec.json.Encoder()
 
 
 async def enqueue(call: Call, jobs: Sequence[NewJob], now: int | None) -> list[Enqueued]:
     """See `WorkStore.enqueue`."""
-    parts = _without_twins(jobs)
-    if len(parts) == 1:
-        return await _enqueue(call, jobs, now)
-    answers: list[Enqueued] = []
-    call.voice = None
-    async with call.connection.transaction():
-        for part in parts:
-            answers += await _enqueue(call, part, now)
-    return answers
-
-
-def _without_twins(jobs: Sequence[NewJob]) -> list[Sequence[NewJob]]:
-    """The jobs, cut before an id comes again: an answer of the server names ids."""
-    if len({job.id for job in jobs}) == len(jobs):
-        return [jobs]
-    parts, part, seen = [], list[NewJob](), set[str]()
-    for job in jobs:
-        if job.id in seen:
-            parts.append(part)
-            part, seen = [], set()
-        part.append(job)
-        seen.add(job.id)
-    return [*parts, part]
-
-
-async def _enqueue(call: Call, jobs: Sequence[NewJob], now: int | None) -> list[Enqueued]:
-    """Add jobs with different ids; who was left out is answered with the holder."""
-    answers: dict[str, Enqueued] = {}
-    left = jobs
-    while left:
-        added = await _insert(call, left, now)
-        answers |= {job.id: Enqueued(job.id, inserted=True) for job in left if added is None or job.id in added}
-        left = [job for job in left if job.id not in answers]
-        if left:
-            asked = ([job.id for job in left], [job.unique_key for job in left])
-            for id, key, holder, state in await call.connection.fetch(call.sql("enqueue_holders"), *asked):
-                del key
-                answers[id] = Enqueued(holder, inserted=False, state=JobState(state))
-            # One whose holder ended this very moment is nobody's duplicate any more: it gets another turn.
-            left = [job for job in left if job.id not in answers]
-    return [answers[job.id] for job in jobs]
-
-
-async def _insert(call: Call, jobs: Sequence[NewJob], now: int | None) -> frozenset[str] | None:
-    """Add what can be added; gives the ids of those, None when it is all."""
-    # Jobs of one call have much in common; a value that all share is sent, and unpacked by the server, once.
-    values = columns([new_row(job) for job in jobs], len(NEW))
-    same = tuple([column.count(column[0]) == len(jobs) for column in values])
-    parameters = [column[0] if one else column for column, one in zip(values, same, strict=True)]
-    sql = rows_statement("enqueue", call.schema, NEW, same)
-    row = await call.connection.fetchrow(sql, now, len(jobs), *(call.voice or (None, None)), *parameters)
-    assert row is not None  # noqa: S101 -- a count
-    count, available, ids, _ = row
-    if available:
-        call.hints.add(Wakeup.WORK)
-        call.said = call.voice is not None
-    if count > available:
-        call.hints.add(Wakeup.DUE)
-    return None if count == len(jobs) else frozenset(ids or ())
+    if any(job.rule is not None or job.backlog is not None or job.fair is not None or job.after for job in jobs):
+        return await at_the_desk(call, jobs, now)
+    return await add(call, jobs, now)
 
 
 async def claim(
@@ -105,15 +52,36 @@ async def claim(
 ) -> list[Claimed]:
     """See `WorkStore.claim`."""
     queues, slots = [want.queue for want in wants], [max(0, want.slots) for want in wants]
-    if call.limited.isdisjoint(queues):
-        found = await call.connection.fetch(call.sql("claim"), now, queues, slots, kinds, worker, lease, last_life)
+    asked = now, queues, slots, kinds, worker, lease, last_life
+    if call.habit.plain(queues):
+        found = await call.connection.fetch(call.sql("claim"), *asked)
         if not (found and found[0][0] is None):
             return [claimed(row) for row in found]
+    if call.habit.open(queues):
+        taken = await _claim_open(call, asked)
+        if taken is not None:
+            return taken
+        call.habit.was_tight(queues)
     rounds = Rounds(call, wants, kinds=kinds, worker=worker, lease=lease, last_life=last_life, now=now)
     taken = await rounds.run()
     if rounds.limited is not None:
-        (call.limited.update if rounds.limited else call.limited.difference_update)(queues)
+        call.habit.met(queues, limited=rounds.limited)
     return taken
+
+
+async def _claim_open(call: Call, asked: Sequence[Any]) -> list[Claimed] | None:
+    """Claim where all gates are plainly open; None when they are not."""
+    with contextlib.suppress(asyncpg.DataError):  # one of the jobs has limits that cannot be read
+        found = await call.connection.fetch(call.sql("gates_claim"), *asked)
+        if found and (new := found[0][-1]):
+            await call.connection.execute(call.sql("gates_make"), new, [limit_of(key) for key in new])
+            found = await call.connection.fetch(call.sql("gates_claim"), *asked)
+        if not found:
+            return []
+        if found[0][0] is not None:
+            call.habit.met(asked[1], limited=found[0][-2])
+            return [claimed(row) for row in found]
+    return None
 
 
 async def beat(
@@ -146,9 +114,7 @@ async def _extend(
     return {(id, epoch): (seq, cancel) for id, epoch, seq, cancel in found}
 
 
-async def settle(
-    call: Call, settlements: Sequence[Settlement], new_id: Callable[[], str], now: int | None
-) -> list[Accepted]:
+async def settle(call: Call, settlements: Sequence[Settlement], now: int | None) -> list[Accepted]:
     """See `WorkStore.settle`."""
     first: dict[tuple[str, int], Settlement] = {}
     for one in settlements:
@@ -156,28 +122,34 @@ async def settle(
     done = [(one, one.outcome.result) for one in first.values() if isinstance(one.outcome, Complete)]
     plain = len(done) == len(first) and not any(one.logs for one, _ in done)
     try:
-        accepted = await _complete(call, done, now) if plain else await _settle_all(call, first, done, new_id, now)
+        accepted = await _complete(call, done, now) if plain else await _settle_all(call, first, done, now)
     except asyncpg.DataError:  # one of them has limits that cannot be read
         if not plain:
             raise
-        accepted = await _settle_all(call, first, done, new_id, now)
+        accepted = await _settle_all(call, first, done, now)
     return [Accepted.ACCEPTED if accepted is None or one.lease in accepted else Accepted.STALE for one in settlements]
 
 
 async def _complete(call: Call, done: Sequence[tuple[Settlement, str]], now: int | None) -> set[tuple[str, int]] | None:
     """Complete jobs; gives the leases that were, None when it is all of them."""
     leases = sorted(one.lease for one, _ in done)
-    count, waiting, moment = await _completed(call, done, now, free=True)
+    count, waiting, moment = await _completed(call, done, now, alone=True)
     if waiting:
         await look_again(call, waiting, moment)
-    return None if count == len(leases) else await _known(call, leases)
+    if count == len(leases):
+        return None
+    known, left = await _known(call, leases)
+    if left:  # others wait for these, and are told in the same transaction
+        first: dict[tuple[str, int], Settlement] = {one.lease: one for one, _ in done if one.lease in left}
+        known |= await _settle_all(call, first, [(one, result) for one, result in done if one.lease in left], now)
+    return known
 
 
 async def _completed(
-    call: Call, done: Sequence[tuple[Settlement, str]], now: int | None, *, free: bool
+    call: Call, done: Sequence[tuple[Settlement, str]], now: int | None, *, alone: bool
 ) -> tuple[int, list[str] | None, int]:
     rows = sorted((*one.lease, result, one.progress) for one, result in done)
-    row = await call.connection.fetchrow(call.sql("settle_complete"), now, *columns(rows, 4), free)
+    row = await call.connection.fetchrow(call.sql("settle_complete"), now, *columns(rows, 4), alone)
     assert row is not None  # noqa: S101 -- it counts
     count, waiting, moment = row
     if count:
@@ -185,90 +157,62 @@ async def _completed(
     return count, waiting, moment
 
 
-async def _known(call: Call, leases: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
+async def _known(call: Call, leases: Sequence[tuple[str, int]]) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
+    """The leases whose settlements were written, and those that were left."""
     found = await call.connection.fetch(call.sql("settle_known"), *columns(leases, 2))
-    return {(id, epoch) for id, epoch in found}
+    left = {(id, epoch) for id, epoch, was_left in found if was_left}
+    return {(id, epoch) for id, epoch, _ in found} - left, left
 
 
 async def _settle_all(
     call: Call,
     first: dict[tuple[str, int], Settlement],
     done: Sequence[tuple[Settlement, str]],
-    new_id: Callable[[], str],
     now: int | None,
 ) -> set[tuple[str, int]]:
     async with call.connection.transaction():
-        return await _settled(call, first, done, new_id, now)
+        return await _settled(call, first, done, now)
 
 
 async def _settled(
     call: Call,
     first: dict[tuple[str, int], Settlement],
     done: Sequence[tuple[Settlement, str]],
-    new_id: Callable[[], str],
     now: int | None,
 ) -> set[tuple[str, int]]:
     held = {
         (row[0], row[1]): row
         for row in await call.connection.fetch(call.sql("settle_rows"), now, *columns(sorted(first), 2))
     }
+    awaited = {row["id"] for row in held.values() if row["awaited"]}
     await add_logs(call, ((held[lease][2], one.logs) for lease, one in first.items() if lease in held))
     moment = next(iter(held.values()))["now"] if held else 0
-    ends, passed = [], []
+    ends, passed, told = [], [], []
     for lease, one in first.items():
-        if lease in held and (flow := held[lease]["flow"]) is not None:
-            passed.append(Held(flow, *_hold(one.outcome, moment)))
-        if lease in held and not isinstance(one.outcome, Complete):
+        final = True
+        if lease in held and isinstance(one.outcome, Complete):
+            told.append(one.lease.job_id)
+        elif lease in held:
             id, _, seq, queue, attempt, _, _, run_at, cancel, keep_failed, on_dead, *_ = held[lease]
             ending = ending_of(one.outcome, attempt=attempt, run_at=run_at, cancel_requested=cancel, now=moment)
             ends.append(End(ending, id, seq, queue, keep_failed, on_dead, one.progress))
-    await write_ends(call, ends, rescue=False, new_id=new_id, now=moment)
+            final = ending.state.final
+            told += [id] if final else []
+        if lease in held and (flow := held[lease]["flow"]) is not None:
+            passed.append(Held(flow, held[lease]["seq"], final, ended_by(one.outcome), *_hold(one.outcome, moment)))
+    await write_ends(call, ends, now=moment)
     mine = [(one, result) for one, result in done if one.lease in held]
     if mine:
-        await _completed(call, mine, moment, free=False)
+        await _completed(call, mine, moment, alone=False)
+    await tell(call, [id for id in told if id in awaited], moment)
     await free(call, passed, moment)
     gone = [lease for lease in first if lease not in held]
-    return held.keys() | (await _known(call, gone) if gone else set())
+    return held.keys() | ((await _known(call, gone))[0] if gone else set())
 
 
 def _hold(outcome: Outcome, now: int) -> tuple[tuple[str, ...], int]:
     """The limits that an outcome shuts, and until when."""
     return (outcome.hold, now + outcome.after) if isinstance(outcome, RetryLater) else ((), 0)
-
-
-class End(msgspec.Struct, frozen=True, gc=False):
-    """How an attempt ended, and of which row."""
-
-    ending: Ending
-    id: str
-    seq: int
-    queue: str
-    keep_failed: int | None
-    on_dead: str | None
-    progress: str | None = None
-
-    def row(self) -> tuple[Any, ...]:
-        """The columns of `end_rows.sql`."""
-        one = self.ending
-        why = error_row(one.record_error)
-        kept = (self.keep_failed, *error_row(one.error), self.progress, one.record, *why)
-        return (self.seq, one.state.value, one.attempt, one.run_at, *kept)
-
-
-async def write_ends(call: Call, ends: Sequence[End], *, rescue: bool, new_id: Callable[[], str], now: int) -> None:
-    """Write endings that are not plain completion, their records, and the jobs that tell of dead letters."""
-    if not ends:
-        return
-    rows = columns([end.row() for end in ends], _ENDED)
-    await call.connection.execute(call.sql("end_rows"), now, int(rescue), *rows)
-    call.hints |= {hint for end in ends if (hint := wakeup_for(end.ending.state))}
-    tell = [
-        on_dead_job(new_id=new_id(), kind=end.on_dead, dead_id=end.id, queue=end.queue)
-        for end in ends
-        if end.ending.state is JobState.DISCARDED and end.on_dead is not None
-    ]
-    if tell:
-        await _enqueue(call, tell, now)
 
 
 async def add_logs(call: Call, said: Iterable[tuple[int, Sequence[LogLine]]]) -> None:

@@ -13,7 +13,7 @@ from tidewheel._model.usher import rate_of
 _encode: Final = msgspec.json.Encoder().encode
 _rule: Final = msgspec.json.Decoder(Rule)
 _gate: Final = msgspec.msgpack.Decoder(
-    tuple[str, str, int, bool, int, int | None, int | None, str | bool, str | bool, str | bool]
+    tuple[str, str, int, bool, int, int | None, int | None, str | None, str | bool, str | bool, str | bool]
 )
 _allowed: Final = msgspec.msgpack.Decoder(list[tuple[bool, int, int | None]])
 _refused: Final = msgspec.msgpack.Decoder(tuple[int, str | bool, str | bool, str | bool])
@@ -43,9 +43,19 @@ def listed(answer: Sequence[Sequence[bytes]]) -> list[LimitRow]:
 
 def gate(row: bytes) -> GateRow:
     """A gate as list_gates.lua gives it."""
-    key, limit, used, waiting, free, at, held, declared, operator, own = _gate.decode(row)
+    key, limit, used, waiting, free, at, held, holder, declared, operator, own = _gate.decode(row)
     rule = _holds(declared, operator, own)
-    return GateRow(key=key, limit=limit, rule=rule, used=used, waiting=waiting, room=free, opens_at=at, shut_until=held)
+    return GateRow(
+        key=key,
+        limit=limit,
+        rule=rule,
+        used=used + (holder is not None),
+        waiting=waiting,
+        room=free,
+        opens_at=at,
+        shut_until=held,
+        holder=holder,
+    )
 
 
 def allowances(asked: Sequence[Hit], answer: bytes) -> list[Allowance]:

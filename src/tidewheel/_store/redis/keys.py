@@ -11,10 +11,11 @@ scripts name as KEYS[2] a key that is never made, `gate`: the server refuses the
 | `meta`                  | hash   | `schema` and `least` (see `SCHEMA`, `LEAST`), `seq` (last place in the order of the |
 |                         |        | enqueue), `clock` (highest time seen), `history` (the server's name for its data when it was |
 |                         |        | claimed from last) and `floor` (epochs are greater): see docs/adr/0010; |
-|                         |        | `recounted`: the gate at which the next recount of slots goes on |
+|                         |        | `recounted`: the gate at which the next recount of slots goes on; `uses`: what somebody has ever |
+|                         |        | used here: leads, marks (backlogs, expiry), graphs |
 | `job:ID`                | hash   | `s` and `h`: the head, see below; `a` arguments; and where there are: `w` worker, `x` tags, |
 |                         |        | meta and options (msgpack), `p` progress, `r` result, `e` error (msgpack: type, message, |
-|                         |        | stack), `g` flow (JSON), `b` parked_by |
+|                         |        | stack), `g` flow (JSON), `b` parked_by, `u` expires_at, `q` name of its backlog, `l` lead |
 | `attempts:ID`           | list   | msgpack: epoch, attempt, worker, started_at, ended_at, outcome, error |
 | `logs:ID`               | list   | msgpack: at, level, message; the newest 1000 |
 | `all`                   | zset   | ids of all jobs by seq |
@@ -32,11 +33,22 @@ scripts name as KEYS[2] a key that is never made, `gate`: the server refuses the
 | `own`                   | zset   | finished_at, seq (16 digits each), id; of ended jobs with a keeping time of their own, by |
 |                         |        | the moment it is over |
 | `unique`                | hash   | unique key: id of the live job that holds it |
-| `counts`                | hash   | `STATE:QUEUE`: number of jobs |
+| `keys`                  | hash   | key of a rule: who took it last (msgpack: job, since, until, used) |
+| `keysdue`               | zset   | those keys by the moment to ask whether they are still needed |
+| `backlog:NAME`          | zset   | ids of the jobs of a backlog that wait, by seq |
+| `backlogs`              | set    | the NAMEs of the backlogs in which jobs wait |
+| `expiring`              | zset   | seq (16 digits), id; of jobs that wait, by expires_at |
+| `edges:ID`              | hash   | child of the job: msgpack values one behind the other: place, on_failure, and when it has |
+|                         |        | ended: state, result, error |
+| `open:ID`               | set    | its children that have not ended |
+| `parents:ID`            | set    | the jobs that have this one for a child |
+| `graphs`, `awaited`     | set    | ids of the jobs that have children, of those that others wait for |
+| `counts`                | hash   | `STATE:QUEUE`: number of jobs; 0 where there are none any more, until a sweep |
 | `queues`                | hash   | queue: 1 when paused, 0 when not; the stored settings |
 | `declared`, `operator`  | hash   | limit, or key of a gate: its rule by the code's word, by the operator's (JSON) |
 | `gates`                 | hash   | key of a gate: its limit and its state, as msgpack values one behind the other: limit, |
 |                         |        | used, shut_until, waiting, needs, opens_at, level ... |
+| `turns`                 | hash   | key of a gate with an order: id of the job that has the place |
 | `gatekeys`              | zset   | the keys of `gates`; all scores are 0 |
 | `opening`               | zset   | keys of gates by opens_at |
 | `waiting:LIMIT`         | set    | keys of its gates that have jobs waiting |
@@ -48,7 +60,8 @@ scripts name as KEYS[2] a key that is never made, `gate`: the server refuses the
 | `gate`                  | -      | nothing, ever: see above |
 | `hint:KIND`             | channel| an empty message; KIND is the text of a `Wakeup` |
 
-The head is all that scripts look at, as msgpack values one behind the other. `s` never changes: seq, queue, kind,
+The head is all that scripts look at, as msgpack values one behind the other. `s` changes only when an enqueue replaces the
+priority: seq, queue, kind,
 priority, lifo, max_attempts, max_crashes, enqueued_at, unique_key, keep_completed, keep_failed, on_dead. `h` does: state,
 epoch, attempt, crashes, run_at, cancel_requested, started_at, finished_at, lease_until. What there is none of is `false`.
 Two small values are read and written faster than twenty fields, and while none is longer than 64 bytes the server keeps
@@ -59,11 +72,15 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """The layout above. Every change of it gets the next number, and `migrate.lua` what brings the one before up to it.
 
 1. the first
-2. jobs on their last life have lines of their own (`suspect:`, `suspects:`)
+2. jobs on their last life have lines of their own (`suspect:`, `suspects:`); limits
+3. keys of rules, backlogs, expiry, graphs. Code for layout 2 may go on beside ours: what is new are keys and fields of jobs
+   that use them, and jobs that wait for others are parked where it does not look. But it starts jobs that have expired, leaves
+   those that it starts in their backlog (whoever asks for a place there looks for such jobs) and tells nobody of the ends of
+   jobs that others wait for (a sweep does). So first every process gets the new version, then the code uses these.
 """
 LEAST: Final = 2
 """The oldest layout whose code may work on this one, beside ours. A change that only adds leaves it as it was; a change that
@@ -84,8 +101,15 @@ TYPES: Final = {
     "declared": "hash",
     "operator": "hash",
     "gates": "hash",
+    "turns": "hash",
     "gatekeys": "zset",
     "opening": "zset",
+    "keys": "hash",
+    "keysdue": "zset",
+    "backlogs": "set",
+    "expiring": "zset",
+    "graphs": "set",
+    "awaited": "set",
     "workers": "hash",
     "seen": "zset",
 }

@@ -7,8 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
-from tidewheel._model.job import AttemptRecord, Claimed, ErrorInfo, Job, Lease, LogLine, NewJob
+from tidewheel._model.after import OnFailure
+from tidewheel._model.graph import Edge
+from tidewheel._model.job import AttemptRecord, Claimed, ErrorInfo, Job, Lease, LogLine, NewJob, stored_flow
 from tidewheel._model.state import JobState
+from tidewheel._store.base import check_after
 
 _EXACT: Final = 1 << 53
 _json: Final = msgspec.json.Encoder()
@@ -56,6 +59,9 @@ class Whole(msgspec.Struct, array_like=True, gc=False):
     error: msgspec.Raw
     flow: msgspec.Raw
     parked_by: msgspec.Raw
+    expires_at: msgspec.Raw
+    backlog: msgspec.Raw
+    lead: msgspec.Raw
 
 
 _whole: Final = msgspec.msgpack.Decoder(Whole)
@@ -63,6 +69,8 @@ _head: Final = msgspec.msgpack.Decoder(Head)
 _extras: Final = msgspec.msgpack.Decoder(tuple[str | None, str | None, str | None])
 _HEAD_OPENS: Final = b"\xdc\x00\x15"
 _EXTRAS_OPEN: Final = b"\x93"
+_edge: Final = msgspec.msgpack.Decoder(tuple[int, OnFailure, JobState | None, str | None, tuple[str, str, str] | None])
+_EDGE_OPENS: Final = b"\x95"
 _text: Final[msgspec.msgpack.Decoder[str | None]] = msgspec.msgpack.Decoder(str | None)
 _error: Final = msgspec.msgpack.Decoder(tuple[str, str, str] | None)
 _attempt: Final = msgspec.msgpack.Decoder(tuple[int, int, str | None, int, int, str, tuple[str, str, str] | None])
@@ -90,8 +98,35 @@ def new_row(job: NewJob) -> tuple[Any, ...]:
         run_at if run_at is None or abs(run_at) < _EXACT else str(run_at),
         job.lifo, job.max_attempts, job.max_crashes, job.unique_key,
         _json.encode(job.tags).decode() if job.tags else None, job.meta, job.options,
-        job.keep_completed, job.keep_failed, job.on_dead, job.flow,
+        job.keep_completed, job.keep_failed, job.on_dead, stored_flow(job), job.expires_in,
+        job.backlog and job.backlog.key, job.lead or None,
     )  # fmt: skip
+
+
+def asking_row(job: NewJob) -> tuple[Any, ...]:
+    """The columns of enqueue_asking.lua."""
+    rule = job.rule and (
+        job.rule.key, job.rule.holds, job.rule.period, job.rule.count, job.rule.on_conflict, job.rule.replace,
+        job.rule.max_wait,
+    )  # fmt: skip
+    most, drop_oldest = (job.backlog.most, job.backlog.drop_oldest) if job.backlog else (None, None)
+    return *new_row(job), rule, most, drop_oldest, _after(job), job.fair and (job.fair.key, job.fair.step)
+
+
+def _after(job: NewJob) -> list[tuple[str, str]] | bool | None:
+    """What it waits for; False when it cannot."""
+    try:
+        check_after(job)
+    except ValueError:
+        return False
+    return [(one.id, one.on_failure) for one in job.after] or None
+
+
+def edge(parent: bytes, child: bytes, row: bytes) -> Edge:
+    """An edge as edges.lua gives it."""
+    place, on_failure, state, result, error = _edge.decode(_EDGE_OPENS + row)
+    said = None if error is None else ErrorInfo(*error)
+    return Edge(parent.decode(), child.decode(), on_failure, state, result, said, place)
 
 
 def claimed(id: bytes, fixed: bytes, varying: bytes, args: bytes, extras: bytes | None) -> Claimed | Lease:
@@ -124,6 +159,8 @@ def job(row: bytes) -> tuple[int, Job]:
         options=_read(whole.options), keep_completed=_int(head.keep_completed), keep_failed=_int(head.keep_failed),
         on_dead=_str(head.on_dead), progress=_read(whole.progress), result=_read(whole.result),
         error=_error_of(whole.error), flow=_read(whole.flow), parked_by=_read(whole.parked_by),
+        expires_at=_number(_read(whole.expires_at)), backlog=_read(whole.backlog),
+        lead=_number(_read(whole.lead)) or 0,
     )  # fmt: skip
 
 
@@ -164,6 +201,10 @@ def _read(raw: msgspec.Raw) -> str | None:
         return _text.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return ""
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.lstrip("-").isdecimal() else None
 
 
 def _error_of(raw: msgspec.Raw) -> ErrorInfo | None:

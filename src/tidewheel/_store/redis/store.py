@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from tidewheel._env import Env
 from tidewheel._model.errors import StoreError
+from tidewheel._model.graph import Edge
 from tidewheel._model.job import Claimed, History, Job, Lease, NewJob
 from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow
 from tidewheel._model.outcome import Discarded, Settlement
@@ -30,6 +32,7 @@ from tidewheel._store.redis.options import RedisOptions
 from tidewheel._store.redis.radio import Radio
 from tidewheel._store.redis.server import Server, check_automatic, schema_of
 
+T = TypeVar("T")
 _STRETCH: Final = 1000
 """Rows that one script looks at when it searches: a few milliseconds during which others wait."""
 _BEATS: Final = {"e": BeatAnswer.EXTENDED, "c": BeatAnswer.CANCEL, "l": BeatAnswer.LOST}
@@ -127,6 +130,12 @@ class RedisStore:
         check_batch(len(jobs))
         if not jobs:
             return []
+        if any(map(work.asking, jobs)):
+            batch = rows.batch([rows.asking_row(job) for job in jobs])
+            asked = ("enqueue_asking", now, batch, work.REPLACED, work.DROPPED)
+            return await self._telling(asked, partial(work.answered, jobs))
+        if len(jobs) == 1 and work.plain(jobs[0]):
+            return work.enqueued([jobs[0].id], await self._links.run("enqueue_one", now, rows.new_row(jobs[0])))
         answer = await self._links.run("enqueue", now, rows.batch([rows.new_row(job) for job in jobs]))
         return work.enqueued([job.id for job in jobs], answer)
 
@@ -172,11 +181,22 @@ class RedisStore:
         if not settlements:
             return []
         items = rows.batch([work.settlement(one) for one in settlements])
-        ids = self._ids(sum(isinstance(one.outcome, Discarded) for one in settlements))
-        answer = await self._links.run("settle", now, items, ids, work.TOLD)
-        letters, used = work.settled(answer)
-        self._spare_ids.extendleft(reversed(ids[used:]))
-        return [Accepted.ACCEPTED if letter == "a" else Accepted.STALE for letter in letters]
+        few = sum(isinstance(one.outcome, Discarded) for one in settlements)
+        return await self._telling(("settle", now, items), work.settled, few)
+
+    async def _telling(
+        self, asked: tuple[Any, ...], read: Callable[[Any], tuple[int, T | None]], few: int = 0, *more: Any
+    ) -> T:
+        """Run a script that may have to make jobs which tell of dead letters, with so many ids for them; once more with as
+        many as it wants when it says that these are too few.
+        """
+        while True:
+            ids = self._ids(few)
+            used, done = read(await self._links.run(*asked, ids, work.TOLD, *more))
+            self._spare_ids.extendleft(reversed(ids if done is None else ids[used:]))
+            if done is not None:
+                return done
+            few = used
 
     def _ids(self, count: int) -> builtins.list[str]:
         """Ids for jobs that may be needed. After a lost reply they are gone: they may have been used."""
@@ -194,16 +214,8 @@ class RedisStore:
     ) -> SweepReport:
         """See `UpkeepStore.sweep`."""
         rules = work.rules(retention)
-        tellers: dict[str, tuple[str, str]] = {}
-        while True:
-            answer = await self._links.run(
-                "sweep", now, limit, worker_gone_after, rules, work.CRASHED, work.LEASE_OVER, tellers, work.TOLD
-            )
-            lacking = work.lacking(answer)
-            if lacking is None:
-                return work.swept(answer)
-            fresh = zip(lacking, self._ids(len(lacking)), strict=True)
-            tellers |= {dead_id: (new_id, work.dead_args(dead_id)) for dead_id, new_id in fresh}
+        asked = ("sweep", now, limit, worker_gone_after, rules, work.CRASHED, work.LEASE_OVER)
+        return await self._telling(asked, work.swept, 0, work.EXPIRED)
 
     @asynccontextmanager
     async def wakeups(
@@ -257,7 +269,7 @@ class RedisStore:
         """
         if not isinstance(ids, JobFilter):
             check_batch(len(ids))
-            return [answer for answer, _ in work.altered(ids, await self._links.run("alter", now, action, ids, None))]
+            return [answer for answer, _ in await self._alter(ids, action, None, now)]
         if ids.empty:
             raise ValueError(f"An empty filter would {action} every job. Name a state, queue, kind, tag, text or time.")
         states = sorted(alterable(action) & frozenset(ids.states or JobState))
@@ -275,9 +287,14 @@ class RedisStore:
                 found += [id.decode() for id in some]
                 behind, more = (int(last), True) if last else (None, False)
             if found:
-                done = work.altered(found, await self._links.run("alter", now, action, found, asked))
+                done = await self._alter(found, action, asked, now)
                 answers += [answer for answer, changed in done if changed]
         return answers
+
+    async def _alter(
+        self, ids: Sequence[str], action: Action, where: tuple[Any, ...] | None, now: int | None
+    ) -> builtins.list[tuple[Altered, bool]]:
+        return await self._telling(("alter", now, action, ids, where), partial(work.altered, ids))
 
     async def put_queues(self, settings: Sequence[QueueSettings]) -> builtins.list[QueueSettings]:
         """See `AdminStore.put_queues`."""
@@ -303,6 +320,16 @@ class RedisStore:
             for info, seen in zip(found, found, strict=True)
         ]
         return sorted(listed, key=lambda row: (row.info.started_at, row.info.id))
+
+    # -- graphs
+
+    async def edges(self, ids: Sequence[str]) -> builtins.list[Edge]:
+        """See `GraphStore.edges`."""
+        check_batch(len(ids))
+        values = iter(await self._links.run("edges", *ids))
+        found = {(parent, child): row for parent, child, row in zip(values, values, values, strict=True)}
+        edges = [rows.edge(parent, child, row) for (parent, child), row in found.items()]
+        return sorted(edges, key=lambda edge: (edge.parent, edge.place))
 
     # -- limits
 

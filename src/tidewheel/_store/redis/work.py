@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
-from tidewheel._model.job import ErrorInfo
+from tidewheel._model.enqueue_rule import Backlog
+from tidewheel._model.job import ErrorInfo, NewJob
 from tidewheel._model.outcome import Complete, Discarded, RetryLater, Settlement
-from tidewheel._model.query import Altered, Enqueued, JobFilter, SweepReport
+from tidewheel._model.query import Accepted, Altered, Enqueued, JobFilter, SweepReport
 from tidewheel._model.retention import RetentionRule
 from tidewheel._model.state import JobState
-from tidewheel._model.transition import Ending, ending_of, on_dead_job, rescue_of
+from tidewheel._model.transition import (
+    EXPIRED_ERROR,
+    Ending,
+    dropped_for,
+    ending_of,
+    on_dead_job,
+    replaced_by,
+    rescue_of,
+)
+from tidewheel._store.base import check_after, no_child
 from tidewheel._store.redis import rows
 
 UNREADABLE: Final = ErrorInfo("tidewheel.Unreadable", "The row cannot be read: it was changed or damaged.")
 _clashes: Final = msgspec.msgpack.Decoder(list[bool | tuple[str, JobState]])
-_settled: Final = msgspec.msgpack.Decoder(tuple[str, int])
-_altered: Final = msgspec.msgpack.Decoder(list[tuple[JobState | None, JobState | None, bool, bool]])
-_swept: Final = msgspec.msgpack.Decoder(
-    tuple[bool, int, int, list[str], int, list[str], int, int, int, bool, int | bool]
+_asked: Final = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw, msgspec.Raw])
+_answers: Final = msgspec.msgpack.Decoder(
+    list[
+        tuple[
+            str, bool, JobState | None, Literal["", "replaced", "dropped", "full"], str | None, int | None, int | None
+        ]
+    ]
 )
-_lacking: Final = msgspec.msgpack.Decoder(tuple[bool, list[str]])
+_settled: Final = msgspec.msgpack.Decoder(tuple[str, int])
+_altered: Final = msgspec.msgpack.Decoder(tuple[int, list[tuple[JobState | None, JobState | None, bool, bool]] | None])
+_swept: Final = msgspec.msgpack.Decoder(
+    tuple[bool, int, int, int, int, list[str], int, list[str], int, int, int, bool, int | bool]
+)
+_begun: Final[msgspec.msgpack.Decoder[list[Any]]] = msgspec.msgpack.Decoder(list[Any])
+_decode: Final = msgspec.msgpack.decode
 
 
 def enqueued(ids: Sequence[str], answer: bytes) -> list[Enqueued]:
@@ -31,6 +50,32 @@ def enqueued(ids: Sequence[str], answer: bytes) -> list[Enqueued]:
         Enqueued(id, inserted=True) if isinstance(clash, bool) else Enqueued(clash[0], inserted=False, state=clash[1])
         for id, clash in zip(ids, _clashes.decode(answer), strict=True)
     ]
+
+
+def asking(job: NewJob) -> bool:
+    """Whether a new job asks for more than its id and its unique key, or waits for others."""
+    return job.rule is not None or job.backlog is not None or job.fair is not None or bool(job.after)
+
+
+def plain(job: NewJob) -> bool:
+    """Whether enqueue_one.lua will do for a job that is not `asking`."""
+    return job.unique_key is None and job.flow is None and job.expires_in is None and not job.lead
+
+
+def answered(jobs: Sequence[NewJob], answer: bytes) -> tuple[int, list[Enqueued] | None]:
+    """What enqueue_asking.lua says: how many ids it used, and the answers; or how many it needs, and None.
+
+    Raises:
+        ValueError: a job cannot wait for what it names.
+    """
+    word, one, other = _asked.decode(answer)
+    if word == "ids":
+        return _decode(one, type=int), None
+    if word != "done":
+        job = jobs[_decode(one, type=int)]
+        check_after(job)
+        raise no_child(job.id, _decode(other, type=str))
+    return _decode(other, type=int), [Enqueued(*row) for row in _answers.decode(one)]
 
 
 def settlement(one: Settlement) -> tuple[Any, ...]:
@@ -48,9 +93,12 @@ def settlement(one: Settlement) -> tuple[Any, ...]:
     return job_id, epoch, ending.record, ending.run_at, None, err, why, one.progress, logs, told, hold
 
 
-def settled(answer: bytes) -> tuple[str, int]:
-    """Letters, and how many ids were used."""
-    return _settled.decode(answer)
+def settled(answer: bytes) -> tuple[int, list[Accepted] | None]:
+    """How many ids were used, and the answers; or how many are needed, and None."""
+    letters, used = _settled.decode(answer)
+    if not letters:
+        return used, None
+    return used, [Accepted.ACCEPTED if letter == "a" else Accepted.STALE for letter in letters]
 
 
 def dead_args(dead_id: str) -> str:
@@ -64,8 +112,11 @@ TOLD: Final = rows.new_row(on_dead_job(new_id="", kind="", dead_id="", queue="")
 
 def _template(ending: Ending, **numbers: int) -> tuple[str, str, str]:
     """The error of a rescue with names where its numbers were."""
-    error = ending.error
-    assert error is not None  # noqa: S101 -- these endings have one
+    assert ending.error is not None  # noqa: S101 -- these endings have one
+    return _with_names(ending.error, **numbers)
+
+
+def _with_names(error: ErrorInfo, **numbers: int) -> tuple[str, str, str]:
     message = error.message
     for name, number in numbers.items():
         message = message.replace(str(number), f"{{{name}}}")
@@ -82,6 +133,9 @@ LEASE_OVER: Final = _template(
     attempt=90_007,
     max_attempts=80_008,
 )
+REPLACED: Final = _with_names(replaced_by("{id}"))
+DROPPED: Final = _with_names(dropped_for("{id}", Backlog("{key}", 90_007)), most=90_007)
+EXPIRED: Final = _with_names(EXPIRED_ERROR)
 
 
 def rules(retention: Sequence[RetentionRule]) -> list[tuple[Any, ...]]:
@@ -95,21 +149,20 @@ def rules(retention: Sequence[RetentionRule]) -> list[tuple[Any, ...]]:
     ]  # fmt: skip
 
 
-def lacking(answer: bytes) -> list[str] | None:
-    """The jobs to be discarded that lack a job which tells of them, or None when the sweep was done."""
-    try:
-        return _lacking.decode(answer)[1]
-    except msgspec.ValidationError:
-        return None
-
-
-def swept(answer: bytes) -> SweepReport:
-    """The report of a sweep."""
-    _, promoted, rescued, discarded, cancelled, gone, pruned, opened, now, more, next_due = _swept.decode(answer)
-    return SweepReport(
-        promoted=promoted, rescued=rescued, discarded=tuple(discarded), cancelled=cancelled, workers_gone=tuple(gone),
-        pruned=pruned, opened=opened, now=now, more=more, next_due_at=None if next_due is False else int(next_due),
+def swept(answer: bytes) -> tuple[int, SweepReport | None]:
+    """How many ids were used, and the report of a sweep; or how many are needed, and None."""
+    again, number = _begun.decode(answer)[:2]
+    if again:
+        return number, None
+    _, used, expired, promoted, rescued, discarded, cancelled, gone, pruned, opened, now, more, next_due = (
+        _swept.decode(answer)
+    )
+    report = SweepReport(
+        expired=expired, promoted=promoted, rescued=rescued, discarded=tuple(discarded), cancelled=cancelled,
+        workers_gone=tuple(gone), pruned=pruned, opened=opened, now=now, more=more,
+        next_due_at=None if next_due is False else int(next_due),
     )  # fmt: skip
+    return used, report
 
 
 def filter_row(
@@ -127,9 +180,14 @@ def index_for(states: Sequence[JobState]) -> str:
     return "dead" if set(states) == {JobState.DISCARDED} else "all"
 
 
-def altered(ids: Sequence[str], answer: bytes) -> list[tuple[Altered, bool]]:
-    """The answers of `alter`, each with whether anything changed."""
-    return [
+def altered(ids: Sequence[str], answer: bytes) -> tuple[int, list[tuple[Altered, bool]] | None]:
+    """How many ids were used, and the answers of `alter`, each with whether anything changed; or how many are needed, and
+    None.
+    """
+    used, rows = _altered.decode(answer)
+    if rows is None:
+        return used, None
+    return used, [
         (Altered(id, before, after, cancel_requested=asked), changed)
-        for id, (before, after, asked, changed) in zip(ids, _altered.decode(answer), strict=True)
+        for id, (before, after, asked, changed) in zip(ids, rows, strict=True)
     ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from tidewheel._model.flow import CHILDREN
 from tidewheel._model.job import History, Job, LogLine
 from tidewheel._model.query import Action, Altered, JobFilter, Page
 from tidewheel._model.queue import QueueSettings, QueueStats
@@ -15,11 +16,13 @@ from tidewheel._model.state import JobState
 from tidewheel._model.transition import alterable, alters
 from tidewheel._model.worker import Wakeup, WorkerInfo, WorkerRow
 from tidewheel._store.sqlite import rows
+from tidewheel._store.sqlite.endings import ask_to_stop, cancel, leave
+from tidewheel._store.sqlite.graphs import Family
 from tidewheel._store.sqlite.sql import statement
 from tidewheel._store.sqlite.upkeep import delete
 from tidewheel._store.sqlite.writer import Transaction
 
-_ALTER_COLUMNS: Final = "id, seq, state, unique_key, keep_failed, parked_by"
+_ALTER_COLUMNS: Final = "id, seq, state, unique_key, keep_failed, parked_by, awaited"
 _info: Final = msgspec.json.Decoder(WorkerInfo)
 
 
@@ -101,27 +104,39 @@ def history(connection: sqlite3.Connection, job_id: str) -> History | None:
     )
 
 
-def alter(tx: Transaction, ids: Sequence[str] | JobFilter, action: Action, limit: int, now: int) -> list[Altered]:
+def alter(
+    tx: Transaction,
+    ids: Sequence[str] | JobFilter,
+    action: Action,
+    *,
+    limit: int,
+    new_id: Callable[[], str],
+    now: int,
+) -> list[Altered]:
     """See `AdminStore.alter`."""
+    family = Family(tx, new_id, now)
     if isinstance(ids, JobFilter):
         if ids.empty:
             raise ValueError(f"An empty filter would {action} every job. Name a state, queue, kind, tag, text or time.")
-        return _alter_matching(tx, ids, action, limit, now)
+        answers = _alter_matching(family, ids, action, limit)
+        family.tell()
+        return answers
     answers = []
     for id in ids:
         row = tx.connection.execute(f"SELECT {_ALTER_COLUMNS} FROM tidewheel_jobs WHERE id = ?", (id,)).fetchone()
-        answers.append(Altered(id, None, None) if row is None else _alter_row(tx, row, action, now))
+        answers.append(Altered(id, None, None) if row is None else _alter_row(family, row, action))
+    family.tell()
     return answers
 
 
-def _alter_matching(tx: Transaction, where: JobFilter, action: Action, limit: int, now: int) -> list[Altered]:
+def _alter_matching(family: Family, where: JobFilter, action: Action, limit: int) -> list[Altered]:
     """Rows that refuse (a retry whose unique key is taken) do not count, so look on until there are enough."""
     condition, parameters = _condition(where)
     fitting = ",".join(f"'{state}'" for state in sorted(alterable(action)))
     answers: list[Altered] = []
     last = 0
     while len(answers) < limit:
-        found = tx.connection.execute(
+        found = family.tx.connection.execute(
             f"SELECT {_ALTER_COLUMNS} FROM tidewheel_jobs WHERE {condition} AND state IN ({fitting}) "
             "AND NOT cancel_requested AND seq > ? ORDER BY seq LIMIT ?",
             (*parameters, last, limit - len(answers)),
@@ -129,47 +144,45 @@ def _alter_matching(tx: Transaction, where: JobFilter, action: Action, limit: in
         if not found:
             break
         last = found[-1][1]
-        altered = [_alter_row(tx, row, action, now) for row in found]
+        altered = [_alter_row(family, row, action) for row in found]
         answers += [one for one in altered if one.before != one.after or one.cancel_requested]
     return answers
 
 
-def _alter_row(tx: Transaction, row: Sequence[Any], action: Action, now: int) -> Altered:
-    id, seq, word, unique_key, keep_failed, parked_by = row
+def _alter_row(family: Family, row: Sequence[Any], action: Action) -> Altered:
+    tx, now = family.tx, family.now
+    id, seq, word, unique_key, keep_failed, parked_by, awaited = row
     before, _ = rows.state_of(word)
     unchanged = Altered(id, before, before)
     if before not in alterable(action):
         return unchanged
-    if parked_by is not None and before is JobState.AVAILABLE:  # the gate that let it in has room for another
-        _wake(tx, parked_by, now)
     if action is Action.DELETE:
+        leave(tx, seq, before, parked_by, now)
         delete(tx, [seq])
+        if awaited and not before.final:
+            family.ended(id)
         return Altered(id, before, None)
     after = alters(before, action)
     if after is None:
         return unchanged
     if after is JobState.RUNNING:
-        tx.connection.execute("UPDATE tidewheel_jobs SET cancel_requested = 1 WHERE seq = ?", (seq,))
-        tx.hints.add(Wakeup.CONTROL)
+        ask_to_stop(tx, seq)
         return Altered(id, before, before, cancel_requested=True)
     if action is Action.CANCEL:
-        prune_at = None if keep_failed is None else now + keep_failed
-        tx.connection.execute(statement("alter_cancel"), (now, prune_at, seq))
-        tx.hints.add(Wakeup.SETTLED)
+        cancel(family, (seq, id, before, keep_failed, parked_by, awaited), None)
     elif action is Action.RETRY:
         if unique_key is not None and tx.connection.execute(statement("enqueue_holder"), (unique_key,)).fetchone():
             return unchanged
-        tx.connection.execute(statement("alter_retry"), (now, seq))
-        tx.hints.add(Wakeup.WORK)
+        after = JobState.PARKED if family.waits(id) else JobState.AVAILABLE
+        parked_by = CHILDREN if after is JobState.PARKED else None
+        tx.connection.execute(statement("alter_retry"), (after, parked_by, now, seq))
+        family.reopen(id, seq)
+        if after is JobState.AVAILABLE:
+            tx.hints.add(Wakeup.WORK)
     else:
-        tx.connection.execute("UPDATE tidewheel_jobs SET state = 'available', run_at = ? WHERE seq = ?", (now, seq))
+        tx.connection.execute(statement("alter_run_now"), (now, seq))
         tx.hints.add(Wakeup.WORK)
     return Altered(id, before, after)
-
-
-def _wake(tx: Transaction, gate: str, now: int) -> None:
-    if tx.connection.execute(statement("gates_wake"), (now, gate)).rowcount:
-        tx.hints.add(Wakeup.DUE)
 
 
 def put_queues(tx: Transaction, settings: Sequence[QueueSettings]) -> list[QueueSettings]:

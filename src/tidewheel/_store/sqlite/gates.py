@@ -7,45 +7,36 @@ The file's write lock is theirs. Who may pass, and how many a gate lets back int
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
-from tidewheel._model.flow import Flow, readable
-from tidewheel._model.gate import Gate, idle_at
+from tidewheel._model.flow import EXPIRED, NO_GATES, Flow, readable
+from tidewheel._model.gate import Gate, freed, idle_at, succeeded
+from tidewheel._model.job import Lease
 from tidewheel._model.limit import Rule
-from tidewheel._model.usher import Candidate, emptied, give_back, limit_of, look, walk
+from tidewheel._model.outcome import Outcome, RetryLater
+from tidewheel._model.usher import Candidate, emptied, ended_by, give_back, leave, limit_of, look, walk
 from tidewheel._model.worker import Wakeup
-from tidewheel._store.sqlite.rows import decoded, listed, seqs, text
+from tidewheel._store.sqlite.rows import decoded, keys, listed, seqs, text
 from tidewheel._store.sqlite.rules import rules_in
 from tidewheel._store.sqlite.sql import statement
 from tidewheel._store.sqlite.writer import Transaction
 
 PARKED_MOST: Final = 10_000
 """A claim that has parked so many comes to an end: others want to write, too. The next one goes on."""
-Picked: TypeAlias = tuple[int, str | None, str | None]
-"""Of a job in its line: seq, flow, parked_by."""
+Picked: TypeAlias = tuple[int, str | None, str | None, int | None]
+"""Of a job in its line: seq, flow, parked_by, expires_at."""
 
-_Row: TypeAlias = tuple[str, str, int, str, int, bool, int, int | None, int | None]
+_Row: TypeAlias = tuple[str, str, int, str, int, bool, int, int | None, int | None, int | None]
 _Calm: TypeAlias = str | tuple[str, str, int | None]
-_gates: Final = msgspec.json.Decoder(list[tuple[str, int, str, int, int, int, int | None]])
+_gates: Final = msgspec.json.Decoder(list[tuple[str, int, str, int, bool, int, int | None, int | None]], strict=False)
 _lines: Final = msgspec.json.Decoder(list[tuple[str, int, int, int | None]])
 _keys: Final = msgspec.json.Decoder(list[str])
 _level: Final = msgspec.json.Decoder(list[int])
-
-
-class _Ended(NamedTuple):
-    """An attempt that has ended."""
-
-    flow: Flow
-    hold: tuple[str, ...]
-    until: int
-
-    def changes(self) -> Iterator[str]:
-        """The gates that its end changes. What was taken from a rate is not given back."""
-        return (one.key for one in self.flow.passes if one.holds or one.limit in self.hold)
 
 
 class Gates:
@@ -58,11 +49,14 @@ class Gates:
         """Those that were read, by key."""
         self.rules: dict[str, Rule | None] = {}
         """What holds for them."""
-        self._due: dict[str, int | None] = {}
-        """When the sweep looks at them, as it is in the file."""
+        self._due: dict[str, int] = {}
+        """When the sweep looks at them, as it is in the file; those at which it does."""
         self._touched: set[str] = set()
-        self._admitted: dict[int, Flow] = {}
-        self._ended: list[_Ended] = []
+        self._slots: dict[int, tuple[str, ...]] = {}
+        self._turns: dict[int, str] = {}
+        self._freed: Counter[str] = Counter()
+        self._done: set[str] = set()
+        """Gates that completed attempts held slots of."""
         self.parked = 0
         """So many jobs were parked."""
 
@@ -72,37 +66,84 @@ class Gates:
         """Judge jobs of a line until so many start, and park those that may not. Gives the seqs of those that start, and
         those of jobs of which nobody can say what they must pass.
         """
-        candidates, unreadable = [], []
-        for seq, value, parked_by in rows:
-            flow = readable(value)
-            if value is None or flow is not None:
-                candidates.append(Candidate(seq, flow, parked_by))
-            else:
+        candidates, unreadable = list[Candidate](), list[int]()
+        flows = dict[str | None, tuple[Flow | None, tuple[str, ...]]]()  # many jobs have the same
+        asked = set[str]()
+        for seq, value, parked_by, expires_at in rows:
+            if (known := flows.get(value)) is None:
+                flow = readable(value)
+                known = flows[value] = flow, slots_of(flow)
+                asked.update([one.key for one in flow.passes] if flow else ())
+            if known[0] is None and value is not None:
                 unreadable.append(seq)
-            if flow is not None:
-                self._admitted[seq] = flow
-        self.load({key for job in candidates for key in _keys_of(job)})
+                continue
+            candidates.append(Candidate(seq, known[0], parked_by, expires_at))
+            self._slots[seq] = known[1]
+            if known[0] is not None and (turn := known[0].ordered):
+                self._turns[seq] = turn.key
+            if parked_by is not None:
+                asked.add(parked_by)
+        self.load(asked - NO_GATES)
         walked = walk(candidates, self.gates, self.rules, slots, self._now)
         self._touched |= walked.touched
         if walked.park:
-            self._tx.connection.execute(statement("gates_park"), (text(walked.park),))
-            self.parked += len(walked.park)
+            self._park(walked.park)
         return walked.take, unreadable
+
+    def _park(self, refused: Sequence[tuple[int, str]]) -> None:
+        self._tx.connection.execute(statement("gates_park"), (text(refused),))
+        self.parked += len(refused)
+        if any(key == EXPIRED for _, key in refused):
+            self._tx.hints.add(Wakeup.DUE)
+
+    def slots(self, seqs: Iterable[int]) -> list[tuple[str, ...] | None]:
+        """The gates that jobs which were admitted hold slots of. None: it has its turn somewhere, so that is not all."""
+        return [None if seq in self._turns else self._slots[seq] for seq in seqs]
 
     def undo(self, seq: int) -> None:
         """A job that was admitted does not start after all."""
-        if seq in self._admitted:
-            self.give_back(self._admitted[seq])
+        self.free(self._slots.get(seq, ()))
+        if seq in self._turns:
+            leave(self.gates[self._turns[seq]], seq)
 
     # -- settle, rescue, sweep
 
-    def give_back(self, flow: Flow, *, hold: tuple[str, ...] = (), until: int = 0) -> None:
-        """An attempt has ended. See `usher.give_back`."""
-        self._ended.append(_Ended(flow, hold, until))
+    def free(self, gates: Iterable[str], *, done: bool = False) -> None:
+        """Attempts have ended that held a slot of each of these gates; one that comes twice is given back twice. `done`: they
+        have completed.
+        """
+        self._freed.update(gates)
+        if done:
+            self._done.update(gates)
 
-    def touch(self, keys: Iterable[str]) -> None:
+    def give_back(self, flow: Flow, outcome: Outcome | None, *, job: int, final: bool) -> None:
+        """An attempt has ended, otherwise than completed. See `usher.give_back`; no outcome: it was rescued."""
+        hold, until = (outcome.hold, self._now + outcome.after) if isinstance(outcome, RetryLater) else ((), 0)
+        ended = ended_by(outcome) if any(one.trips for one in flow.passes) else ""
+        if hold or ended or flow.ordered:
+            self.load({one.key for one in flow.passes if one.occupies or one.limit in hold})
+            self._touched |= give_back(
+                flow,
+                self.gates,
+                job=job,
+                final=final,
+                hold=hold,
+                until=until,
+                ended=ended,
+                rules=self.rules,
+                now=self._now,
+            )
+        else:
+            self.free(slots_of(flow))
+
+    def ended(self, leases: Iterable[Lease], turns: Iterable[str]) -> None:
+        """The jobs that were under these leases have ended, and had their turn at these gates. Before any is read."""
+        self._tx.connection.execute(statement("turns_ended"), (self._now, text(list(leases))))
+        self.touch(turns)
+
+    def touch(self, gates: Iterable[str]) -> None:
         """Look at these at the end."""
-        asked = set(keys)
+        asked = set(gates) - NO_GATES
         self.load(asked)
         self._touched |= asked
 
@@ -110,11 +151,9 @@ class Gates:
 
     def finish(self) -> int:
         """Let in whom the touched gates have room for, and write them down. Gives how many came in."""
-        self.load({key for ended in self._ended for key in ended.changes()})
-        for ended in self._ended:
-            self._touched |= give_back(ended.flow, self.gates, hold=ended.hold, until=ended.until)
+        if self._freed:
+            self._free()
         touched = sorted(self._touched)
-        self._ended.clear()
         self._touched.clear()
         rooms: dict[str, int] = {}
         for key in touched:
@@ -125,6 +164,26 @@ class Gates:
         opened = self._release(rooms) if rooms else 0
         self.write(touched)
         return opened
+
+    def _free(self) -> None:
+        """What ended attempts held. Where nobody waits, a statement gives it back without a look."""
+        mine = self._freed.keys() & self.rules.keys()
+        alike: dict[int, list[str]] = {}
+        for key, times in self._freed.items():
+            if key not in mine:
+                alike.setdefault(times, []).append(key)
+        for times, some in alike.items():
+            done = self._tx.connection.execute(statement("gates_free"), (times, text(some))).rowcount
+            if done < len(some):
+                mine |= set(keys(self._tx.connection, statement("gates_busy"), (text(some),)))
+        self.load(mine)
+        for key in mine:
+            freed(self.gates[key], self._freed[key])
+            if key in self._done:
+                succeeded(self.gates[key], self._now)
+        self._touched |= mine
+        self._freed.clear()
+        self._done.clear()
 
     def _release(self, rooms: Mapping[str, int]) -> int:
         connection = self._tx.connection
@@ -144,28 +203,28 @@ class Gates:
 
     # -- the rows
 
-    def load(self, keys: AbstractSet[str]) -> None:
+    def load(self, asked: AbstractSet[str]) -> None:
         """Read those of these gates that were not read yet, and their rules."""
-        if missing := list(keys - self.rules.keys()):
+        if missing := list(asked - self.rules.keys()):
             rules, found = gates_of(self._tx.connection, missing)
             self.rules |= rules
             self.gates |= found
-            self._due |= {key: gate.opens_at for key, gate in found.items()}
+            self._due |= {key: gate.opens_at for key, gate in found.items() if gate.opens_at is not None}
 
-    def write(self, keys: Sequence[str]) -> None:
+    def write(self, changed: Sequence[str]) -> None:
         """Write these gates down."""
-        alike: dict[tuple[str, int, bool], list[_Calm]] = {}
+        alike: defaultdict[tuple[str, int, bool], list[_Calm]] = defaultdict(list)
         others = []
-        for key in keys:
+        for key in changed:
             gate = self.gates[key]
-            if gate.waiting or gate.shut_until or gate.opens_at is not None or gate.needs != 1:
+            if gate.waiting or gate.shut_until or gate.needs != 1 or (gate.opens_at, gate.holder) != (None, None):
                 others.append(_row(key, gate, self.rules[key]))
-                due = self._due[key]
+                due = self._due.get(key)
                 if gate.opens_at is not None and (due is None or gate.opens_at < due):
                     self._tx.hints.add(Wakeup.DUE)
             else:
-                group = alike.setdefault((limit_of(key), gate.used, bool(gate.level)), [])
-                group.append((key, text(gate.level), idle_at(self.rules[key], gate)) if gate.level else key)
+                row = (key, text(gate.level), idle_at(self.rules[key], gate)) if gate.level else key
+                alike[limit_of(key), gate.used, bool(gate.level)].append(row)
         execute = self._tx.connection.execute
         for (limit, used, levels), group in alike.items():
             execute(statement("gates_write_rates" if levels else "gates_write_slots"), (limit, used, text(group)))
@@ -187,21 +246,22 @@ def gates_of(connection: sqlite3.Connection, keys: list[str]) -> tuple[dict[str,
             key: gates[key] for _, gates in alone for key in gates
         }
     gates: dict[str, Gate] = {}
-    for key, used, level, shut_until, waiting, needs, opens_at in rows:
+    for key, used, level, shut_until, waiting, needs, opens_at, holder in rows:
         remembered = [] if level == "[]" else decoded(_level, level) or []
-        gates[key] = Gate(used, remembered, shut_until, bool(waiting), needs, opens_at)
-    gates |= {key: Gate() for key in keys if key not in gates}
+        gates[key] = Gate(used, remembered, shut_until, waiting, needs, opens_at, holder)
+    if len(gates) < len(keys):
+        gates |= {key: Gate() for key in keys if key not in gates}
     # Few gates have a rule of their own; the others have that of their limit.
     return {key: rules[key] if key in rules else rules.get(limit) for key, limit in limits.items()}, gates
 
 
-def _keys_of(job: Candidate) -> list[str]:
-    keys = [one.key for one in job.flow.passes] if job.flow else []
-    return keys if job.parked_by is None else [*keys, job.parked_by]
+def slots_of(flow: Flow | None) -> tuple[str, ...]:
+    """The gates of which an attempt holds a slot. What it took from a rate is not given back."""
+    return tuple([one.key for one in flow.passes if one.holds]) if flow else ()
 
 
 def _row(key: str, gate: Gate, rule: Rule | None) -> _Row:
     """The parameters of `gates_write.sql` for one gate."""
     level = text(gate.level) if gate.level else "[]"
     moments = gate.opens_at, idle_at(rule, gate)
-    return key, limit_of(key), gate.used, level, gate.shut_until, gate.waiting, gate.needs, *moments
+    return key, limit_of(key), gate.used, level, gate.shut_until, gate.waiting, gate.needs, *moments, gate.holder

@@ -7,7 +7,7 @@ Nobody sees the commit; a worker finds the jobs at its next poll.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tidewheel._model.job import NewJob
@@ -15,19 +15,21 @@ from tidewheel._model.query import Enqueued
 from tidewheel._store.caller import reach_sqlite
 from tidewheel._store.caller.errors import of_a_driver, translated
 from tidewheel._store.caller.sqlite import check_file
-from tidewheel._store.sqlite import work
+from tidewheel._store.sqlite import enqueue as desk
 from tidewheel._store.sqlite.options import SqliteOptions
 from tidewheel._store.sqlite.writer import Transaction
 
 _WHAT: Final = "this app's jobs live"
 
 
-async def enqueue(options: SqliteOptions, connection: object, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
+async def enqueue(
+    options: SqliteOptions, connection: object, jobs: Sequence[NewJob], new_id: Callable[[], str], now: int
+) -> list[Enqueued]:
     """See `JoiningStore.enqueue_in`."""
 
     def add(plain: Any) -> list[Enqueued]:
         check_file(plain, options.path, _WHAT)
-        return work.enqueue(Transaction(plain), jobs, now)
+        return desk.enqueue(Transaction(plain), jobs, new_id, now)
 
     try:
         caller = await reach_sqlite(connection, options.path, _WHAT)

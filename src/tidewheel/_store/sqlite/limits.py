@@ -31,7 +31,6 @@ def put_limits(tx: Transaction, rows: Sequence[LimitRow], *, declared: bool, now
     tx.connection.execute("DELETE FROM tidewheel_limits WHERE declared IS NULL AND operator IS NULL")
     after = limits_under(tx.connection, concerned)
     for name in {row.name for row in rows}:
-        # The gates of which something of their own is said are names of their own here.
         if name != limit_of(name) or rule_of(name, before) != rule_of(name, after):
             wake = "limits_wake" if name == limit_of(name) else "gates_wake"
             tx.connection.execute(statement(wake), (now, name))
@@ -57,7 +56,9 @@ def gates(
         asked.update(keys(connection, statement("gates_first"), (limit,)))
     first = sorted(asked)[:limit]
     rules, known = gates_of(connection, first)
-    return [gate_row(key, rules[key], known[key], now) for key in first]
+    held = [key for key in first if known[key].holder is not None]
+    ids = {key: connection.execute(statement("turns_holder"), (key,)).fetchone()[0] for key in held}
+    return [gate_row(key, rules[key], known[key], now, ids.get(key)) for key in first]
 
 
 def hit(tx: Transaction, hits: Sequence[Hit], now: int) -> list[Allowance]:

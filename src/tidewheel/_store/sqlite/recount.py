@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from tidewheel._model.flow import readable
+from tidewheel._model.flow import order_key_of, readable
 from tidewheel._model.gate import idle
 from tidewheel._store.sqlite.gates import Gates
 from tidewheel._store.sqlite.rows import keys, listed, seqs, text
@@ -19,6 +19,7 @@ from tidewheel._store.sqlite.writer import Transaction
 
 FORGET_MOST: Final = 10_000
 _flows: Final = msgspec.json.Decoder(list[str])
+_turns: Final = msgspec.json.Decoder(list[tuple[str, str | None]])
 
 
 def recount(tx: Transaction, gates: Gates) -> None:
@@ -33,17 +34,28 @@ def recount(tx: Transaction, gates: Gates) -> None:
     wrong = [key for key in known if gates.gates[key].used != held[key]]
     for key in wrong:
         gates.gates[key].used = held[key]
-    gates.touch(wrong)
+    gates.touch([*wrong, *_lost(tx, gates)])
+
+
+def _lost(tx: Transaction, gates: Gates) -> list[str]:
+    """Gates whose place was held by nobody who could give it up; it is free now."""
+    lost = list[str]()
+    held = keys(tx.connection, statement("turns_held"), ())
+    found = listed(tx.connection, "turns_flows", _turns, held, lost) if held else []
+    lost += [key for key, flow in found if order_key_of(flow) != key]
+    gates.load(set(lost))
+    for key in lost:
+        gates.gates[key].holder = None
+    return lost
 
 
 def forget(tx: Transaction, gates: Gates, now: int) -> bool:
     """Forget gates, at most `FORGET_MOST`; True when there may be more."""
     found = keys(tx.connection, statement("gates_idle"), (now, FORGET_MOST))
     gates.load(set(found))
-    gone = [key for key in found if idle(gates.rules[key], gates.gates[key], now)]
+    gone = {key for key in found if idle(gates.rules[key], gates.gates[key], now)}
     if gone:
         tx.connection.execute(statement("gates_forget"), (text(gone),))
-    gates.write(
-        [key for key in found if key not in gone]
-    )  # their rule has changed, and so the time until they may be forgotten
+    # The rule of the others has changed, and so the time until they may be forgotten.
+    gates.write([key for key in found if key not in gone])
     return len(found) == FORGET_MOST

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from tidewheel._model.job import AttemptRecord, ErrorInfo, Job, NewJob
+from tidewheel._model.job import AttemptRecord, ErrorInfo, Job, NewJob, stored_flow
 from tidewheel._model.state import JobState
 from tidewheel._store.sqlite.sql import statement
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 COLUMNS: Final = (
     "id, kind, queue, state, args, priority, run_at, lifo, attempt, max_attempts, epoch, crashes, max_crashes, "
     "enqueued_at, started_at, finished_at, lease_until, worker, cancel_requested, unique_key, tags, meta, options, "
-    "keep_completed, keep_failed, on_dead, progress, result, error, flow, parked_by"
+    "keep_completed, keep_failed, on_dead, progress, result, error, flow, parked_by, expires_at, backlog, lead"
 )
 """What `job` reads, in its order."""
 
@@ -33,7 +33,8 @@ def job(row: Sequence[Any]) -> Job:
     (
         id, kind, queue, state, args, priority, run_at, lifo, attempt, max_attempts, epoch, crashes, max_crashes,
         enqueued_at, started_at, finished_at, lease_until, worker, cancel_requested, unique_key, tags, meta, options,
-        keep_completed, keep_failed, on_dead, progress, result, error, flow, parked_by,
+        keep_completed, keep_failed, on_dead, progress, result, error, flow, parked_by, expires_at, backlog,
+        lead,
     ) = row  # fmt: skip
     known, unreadable = state_of(state)
     return Job(
@@ -43,7 +44,7 @@ def job(row: Sequence[Any]) -> Job:
         lease_until=lease_until, worker=worker, cancel_requested=bool(cancel_requested), unique_key=unique_key,
         tags=decoded(_tags, tags) or (), meta=meta, options=options, keep_completed=keep_completed,
         keep_failed=keep_failed, on_dead=on_dead, progress=progress, result=result, error=unreadable or error_of(error),
-        flow=flow, parked_by=parked_by,
+        flow=flow, parked_by=parked_by, expires_at=expires_at, backlog=backlog, lead=lead or 0,
     )  # fmt: skip
 
 
@@ -58,16 +59,28 @@ def state_of(word: str) -> tuple[JobState, ErrorInfo | None]:
 def new_row(job: NewJob, now: int) -> tuple[Any, ...]:
     """The parameters of `enqueue.sql` for one job."""
     run_at = job.run_at if job.run_at is not None else now + job.delay
+    state = "scheduled" if run_at > now else "available"
+    if job.lead and state == "available" and not lines_up(job):
+        run_at -= job.lead
     return (
-        job.id, job.kind, job.queue, "scheduled" if run_at > now else "available", job.args, job.priority, run_at,
+        job.id, job.kind, job.queue, state, job.args, job.priority, run_at,
         1 if job.lifo else 0, job.max_attempts, job.max_crashes, now, job.unique_key,
         text(job.tags) if job.tags else None, job.meta, job.options, job.keep_completed, job.keep_failed, job.on_dead,
-        job.flow,
+        job.flow if job.expires_in is None else stored_flow(job),
+        None if job.expires_in is None else now + job.expires_in,
+        None if job.backlog is None else job.backlog.key, job.lead or None,
     )  # fmt: skip
+
+
+def lines_up(job: NewJob) -> bool:
+    """Whether its place in line is only known when it is in: `enqueue.py` gives it."""
+    return bool(job.after) or (job.fair is not None and not job.lifo)
 
 
 STATE: Final = 3
 """Where the state stands in what `new_row` gives."""
+EXPIRES_AT: Final = 19
+"""Where the end of its time does."""
 
 
 def attempt(job_id: str, row: Sequence[Any]) -> AttemptRecord:

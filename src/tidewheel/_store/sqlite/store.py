@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from tidewheel._env import Env
+from tidewheel._model.graph import Edge
 from tidewheel._model.job import Claimed, History, Job, NewJob
 from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow
 from tidewheel._model.outcome import Settlement
@@ -21,7 +22,8 @@ from tidewheel._model.retention import RetentionRule
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
 from tidewheel._store.base import check_batch
 from tidewheel._store.hints import Hints, Listener
-from tidewheel._store.sqlite import admin, joined, schema, upkeep, work
+from tidewheel._store.sqlite import admin, graphs, joined, schema, upkeep, work
+from tidewheel._store.sqlite import enqueue as desk
 from tidewheel._store.sqlite import limits as limits_of
 from tidewheel._store.sqlite.bells import Bell, Ringer, pipes_work
 from tidewheel._store.sqlite.connect import connect, hold, let_go, patiently, translated
@@ -133,14 +135,14 @@ class SqliteStore:
     async def enqueue(self, jobs: Sequence[NewJob], *, now: int | None = None) -> list[Enqueued]:
         """See `WorkStore.enqueue`."""
         check_batch(len(jobs))
-        return await self._writer.call(lambda tx: work.enqueue(tx, jobs, self._now(now))) if jobs else []
+        return await self._writer.call(lambda tx: desk.enqueue(tx, jobs, self._env.ids, self._now(now))) if jobs else []
 
     async def enqueue_in(
         self, connection: object, jobs: Sequence[NewJob], *, now: int | None = None
     ) -> builtins.list[Enqueued]:
         """See `JoiningStore.enqueue_in`."""
         check_batch(len(jobs))
-        return await joined.enqueue(self.options, connection, jobs, self._now(now))
+        return await joined.enqueue(self.options, connection, jobs, self._env.ids, self._now(now))
 
     async def claim(
         self,
@@ -163,6 +165,7 @@ class SqliteStore:
                 lease=lease,
                 last_life=last_life,
                 habit=self._habit,
+                new_id=self._env.ids,
                 now=self._now(now),
             )
 
@@ -242,7 +245,9 @@ class SqliteStore:
         """See `AdminStore.alter`."""
         if not isinstance(ids, JobFilter):
             check_batch(len(ids))
-        return await self._writer.call(lambda tx: admin.alter(tx, ids, action, limit, self._now(now)))
+        return await self._writer.call(
+            lambda tx: admin.alter(tx, ids, action, limit=limit, new_id=self._env.ids, now=self._now(now))
+        )
 
     async def put_queues(self, settings: Sequence[QueueSettings]) -> builtins.list[QueueSettings]:
         """See `AdminStore.put_queues`."""
@@ -280,6 +285,13 @@ class SqliteStore:
         """See `LimitStore.hit`."""
         check_batch(len(hits))
         return await self._writer.call(lambda tx: limits_of.hit(tx, hits, self._now(now)))
+
+    # -- graphs
+
+    async def edges(self, ids: Sequence[str]) -> builtins.list[Edge]:
+        """See `GraphStore.edges`."""
+        check_batch(len(ids))
+        return await self._reader.call(lambda tx: graphs.edges(tx.connection, ids))
 
     # -- inside
 

@@ -1,4 +1,4 @@
-"""The sweep as a function of a transaction: open gates, promote, rescue, forget workers, prune."""
+"""The sweep as a function of a transaction: end jobs that expired, open gates, promote, rescue, forget workers, prune."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from tidewheel._model.flow import readable
 from tidewheel._model.query import SweepReport
 from tidewheel._model.retention import RetentionRule, rule_for
 from tidewheel._model.state import JobState
-from tidewheel._model.transition import rescue_of
+from tidewheel._model.transition import EXPIRED_ERROR, rescue_of
 from tidewheel._model.worker import Wakeup
+from tidewheel._store.sqlite.endings import cancel, finish, follow, record
 from tidewheel._store.sqlite.gates import Gates
+from tidewheel._store.sqlite.graphs import Family
+from tidewheel._store.sqlite.keys import tidy
 from tidewheel._store.sqlite.recount import forget, recount
 from tidewheel._store.sqlite.rows import keys, seqs, text
 from tidewheel._store.sqlite.sql import statement
-from tidewheel._store.sqlite.work import finish, follow, record
 from tidewheel._store.sqlite.writer import Transaction
 
 _SOON: Final = 250_000
@@ -32,6 +34,9 @@ def sweep(
     now: int,
 ) -> SweepReport:
     """See `UpkeepStore.sweep`."""
+    family = Family(tx, new_id, now)
+    expired = _expire(tx, family, limit)
+    family.tell()
     gates = Gates(tx, now)
     opening = keys(tx.connection, statement("gates_due"), (now, limit))
     gates.touch(opening)
@@ -43,7 +48,8 @@ def sweep(
     # When nobody could write for long, nobody could extend a lease either: those who live get the time for a beat.
     patient = tx.stall.length > gone_after / 6_000_000 > tx.stall.ago
     if not patient:
-        rescued, discarded, cancelled = _rescue(tx, gates, limit, new_id, now)
+        rescued, discarded, cancelled = _rescue(tx, gates, family, limit)
+        family.tell()
         opened += gates.finish()
     gone = sorted(tx.connection.execute(statement("sweep_workers"), (now - gone_after, limit)).fetchall())
     pruned = _prune(tx, retention, limit, now)
@@ -52,6 +58,7 @@ def sweep(
         recount(tx, gates)
         opened += gates.finish()
         idle = forget(tx, gates, now)
+        idle |= tidy(tx, now)
     due = tx.connection.execute(statement("sweep_next_due")).fetchone()[0]
     return SweepReport(
         promoted=promoted,
@@ -61,32 +68,42 @@ def sweep(
         workers_gone=tuple(id for _, id in gone),
         pruned=pruned,
         opened=opened,
+        expired=expired,
         now=now,
-        more=max(len(opening), promoted, rescued + len(discarded) + cancelled, len(gone), pruned) >= limit or idle,
+        more=max(expired, len(opening), promoted, rescued + len(discarded) + cancelled, len(gone), pruned) >= limit
+        or idle,
         next_due_at=max(due, now + _SOON) if patient and due is not None else due,
     )
 
 
-def _rescue(
-    tx: Transaction, gates: Gates, limit: int, new_id: Callable[[], str], now: int
-) -> tuple[int, list[str], int]:
+def _expire(tx: Transaction, family: Family, limit: int) -> int:
+    over = tx.connection.execute(statement("sweep_expire"), (family.now, limit)).fetchall()
+    for job in over:
+        cancel(family, job, EXPIRED_ERROR)
+    return len(over)
+
+
+def _rescue(tx: Transaction, gates: Gates, family: Family, limit: int) -> tuple[int, list[str], int]:
+    now = family.now
     rescued, discarded, cancelled = 0, [], 0
     for row in tx.connection.execute(statement("sweep_expired"), (now, limit)).fetchall():
         seq, id, epoch, attempt, max_attempts, crashes, max_crashes, *found = row
-        queue, worker, started_at, cancel, keep, dead, value = found
+        queue, worker, started_at, stop, keep, dead, value, awaited = found
         ending = rescue_of(
             attempt=attempt,
             max_attempts=max_attempts,
             crashes=crashes,
             max_crashes=max_crashes,
             run_at=0,
-            cancel_requested=bool(cancel),
+            cancel_requested=bool(stop),
         )
         tx.connection.execute(statement("sweep_rescue"), (ending.state, *finish(ending, keep, now), seq))
         record(tx, seq, ending, (epoch, attempt, worker, started_at), now)
-        follow(tx, ending, job_id=id, queue=queue, on_dead=dead, new_id=new_id, now=now)
+        follow(tx, ending, job_id=id, queue=queue, on_dead=dead, new_id=family.new_id, now=now)
         if flow := readable(value):
-            gates.give_back(flow)
+            gates.give_back(flow, None, job=seq, final=ending.state.final)
+        if awaited and ending.state.final:
+            family.ended(id)
         if ending.state is JobState.DISCARDED:
             discarded.append(id)
         elif ending.state is JobState.CANCELLED:
@@ -122,6 +139,6 @@ def delete(tx: Transaction, found: Sequence[int]) -> int:
     """Remove jobs with their history."""
     if found:
         listed = (text(found),)
-        for name in ("delete_attempts", "delete_logs", "delete_jobs"):
+        for name in ("delete_attempts", "delete_logs", "delete_edges", "delete_jobs"):
             tx.connection.execute(statement(name), listed)
     return len(found)

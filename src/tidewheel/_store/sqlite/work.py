@@ -1,4 +1,4 @@
-"""The hot path as functions of a transaction: enqueue, claim, beat, settle.
+"""The hot path as functions of a transaction: claim, beat, settle. For the enqueue see `enqueue.py`.
 
 Each statement handles a whole batch inside SQLite, which works without the interpreter lock; a batch as a
 loop of single statements would wait for that lock once a row.
@@ -6,6 +6,7 @@ loop of single statements would wait for that lock once a row.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -13,21 +14,22 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from tidewheel._model.flow import readable
-from tidewheel._model.job import Claimed, ErrorInfo, LogLine, NewJob
-from tidewheel._model.outcome import Complete, Outcome, RetryLater, Settlement
-from tidewheel._model.query import Accepted, Enqueued
-from tidewheel._model.state import JobState
-from tidewheel._model.transition import Ending, ending_of, on_dead_job, wakeup_for
+from tidewheel._model.job import Claimed, ErrorInfo, Lease, LogLine
+from tidewheel._model.outcome import Complete, Outcome, Settlement
+from tidewheel._model.query import Accepted
+from tidewheel._model.transition import ending_of
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo
 from tidewheel._store.base import LOG_LINES
-from tidewheel._store.sqlite.gates import PARKED_MOST, Gates, Picked
-from tidewheel._store.sqlite.rows import STATE, listed, new_row, seqs, text
-from tidewheel._store.sqlite.sql import rows_statement, statement
+from tidewheel._store.sqlite.endings import finish, follow, record
+from tidewheel._store.sqlite.gates import PARKED_MOST, Gates, Picked, slots_of
+from tidewheel._store.sqlite.graphs import Family
+from tidewheel._store.sqlite.rows import keys, listed, seqs, text
+from tidewheel._store.sqlite.sql import statement
 from tidewheel._store.sqlite.writer import Transaction
 
-_CHUNKS: Final = (1024, 128, 16, 4, 1)  # few different lengths, so that SQLite compiles few statements
-_HINT: Final = {"available": Wakeup.WORK, "scheduled": Wakeup.DUE}
 _LOOK_MOST: Final = 4096
+_REMEMBERED: Final = 20_000
+"""Leases whose slots a process remembers."""
 _claimed: Final = msgspec.json.Decoder(list[Claimed])
 _leases: Final = msgspec.json.Decoder(set[tuple[str, int]])
 _held: Final = msgspec.json.Decoder(list[tuple[str, int, int, int]])
@@ -36,53 +38,29 @@ _picked: Final = msgspec.json.Decoder(list[Picked])
 _flows: Final = msgspec.json.Decoder(list[str])
 
 
-def enqueue(tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
-    """See `WorkStore.enqueue`."""
-    answers: list[Enqueued] = []
-    start, left = 0, len(jobs)
-    while left:
-        size = next(size for size in _CHUNKS if size <= left)
-        answers += _enqueue_chunk(tx, jobs[start : start + size], now)
-        start, left = start + size, left - size
-    return answers
-
-
-def _enqueue_chunk(tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
-    last = tx.connection.execute("SELECT max(seq) FROM tidewheel_jobs").fetchone()[0] or 0
-    # Jobs of one call have much in common. A value that all share is bound once: binding is the larger part of
-    # the work otherwise.
-    columns = list(zip(*[new_row(job, now) for job in jobs], strict=True))
-    same = tuple([column.count(column[0]) == len(jobs) for column in columns])
-    parameters = [column[0] for column, one in zip(columns, same, strict=True) if one]
-    own = [column for column, one in zip(columns, same, strict=True) if not one]
-    parameters.extend(chain.from_iterable(zip(*own, strict=True)))
-    tx.hints.update(_HINT[state] for state in set(columns[STATE]))
-    added = tx.connection.execute(rows_statement("enqueue", same, len(jobs)), parameters).rowcount
-    if added == len(jobs):
-        return [Enqueued(job.id, inserted=True) for job in jobs]
-    if len(jobs) == 1:
-        return [_holder(tx, jobs[0])]
-    # Some clash, perhaps with each other. Which ones depends on the order: take the chunk back, add one by one.
-    tx.connection.execute("DELETE FROM tidewheel_jobs WHERE seq > ?", (last,))
-    return [answer for job in jobs for answer in _enqueue_chunk(tx, [job], now)]
-
-
-def _holder(tx: Transaction, job: NewJob) -> Enqueued:
-    """The job that holds the id or the unique key of one that was left out."""
-    find = tx.connection.execute
-    row = find("SELECT id, state FROM tidewheel_jobs WHERE id = ?", (job.id,)).fetchone()
-    holder, state = row or find(statement("enqueue_holder"), (job.unique_key,)).fetchone()
-    return Enqueued(holder, inserted=False, state=JobState(state))
-
-
 class Habit:
-    """What most jobs were like that this process had in hand last: the next ones are looked at as such. It is quicker when
-    that is right, and as good when it is not.
+    """What most jobs were like that this process had in hand last: the next ones are looked at as such. And what those hold
+    that it claimed: the end of an attempt need not ask. It is quicker when that is right, and as good when it is not.
     """
 
     def __init__(self) -> None:
         self.claims_limited = False
         self.settles_limited = False
+        self._slots: dict[tuple[str, int], tuple[str, ...]] = {}
+
+    def remember(self, claimed: Sequence[Claimed], slots: Sequence[tuple[str, ...] | None]) -> None:
+        """The gates that these attempts hold slots of, which does not change while they run."""
+        for job, held in zip(claimed, slots, strict=True):
+            if held is not None:
+                self._slots[job.id, job.epoch] = held
+        while len(self._slots) > _REMEMBERED:  # leases that were lost
+            del self._slots[next(iter(self._slots))]
+
+    def recall(self, done: Sequence[Settlement]) -> list[tuple[str, ...]] | None:
+        """What these attempts hold, all of them; None when of one nobody knows here."""
+        found = [self._slots.pop(one.lease, None) for one in done]
+        known = [one for one in found if one is not None]
+        return known if len(known) == len(found) else None
 
 
 def claim(
@@ -94,11 +72,13 @@ def claim(
     lease: int,
     last_life: bool,
     habit: Habit,
+    new_id: Callable[[], str],
     now: int,
 ) -> list[Claimed]:
     """See `WorkStore.claim`."""
     known = text(kinds)
-    counter = _Counter(tx, habit, (now, now + lease, worker))
+    family = Family(tx, new_id, now)
+    counter = _Counter(tx, habit, family, (now, now + lease, worker))
     claimed: list[Claimed] = []
     for want in wants:
         slots = want.slots
@@ -108,6 +88,7 @@ def claim(
             if suspects:
                 slots, last_life = slots - 1, False
         claimed += counter.serve((want.queue, False, known), slots)
+    family.tell()
     counter.gates.finish()
     return claimed
 
@@ -119,14 +100,17 @@ class _Round(NamedTuple):
     """Those that started, as JSON."""
     started: int
     picked: int
+    take: Sequence[int] = ()
+    """Those that started, when it was asked what they must pass."""
 
 
 class _Counter:
     """Hands out jobs, in one call."""
 
-    def __init__(self, tx: Transaction, habit: Habit, lease: tuple[int, int, str]) -> None:
+    def __init__(self, tx: Transaction, habit: Habit, family: Family, lease: tuple[int, int, str]) -> None:
         self._tx = tx
         self._habit = habit
+        self._family = family
         self._lease = lease
         self._now = lease[0]
         self.gates = Gates(tx, self._now)
@@ -138,7 +122,7 @@ class _Counter:
         while slots > 0:
             limited = self._habit.claims_limited or asked > slots
             found = self._limited(line, asked, slots) if limited else self._plain(line, asked)
-            claimed += self._read(found.seqs) if found.started else []
+            claimed += self._read(found) if found.started else []
             slots -= found.started
             if found.picked < asked:
                 break
@@ -170,9 +154,9 @@ class _Counter:
             picked = self._tx.connection.execute(statement("claim_pick"), (*line, asked)).fetchone()[0]
             rows = listed(self._tx.connection, "gates_picked", _picked, _seqs.decode(picked), damaged)
         if rows:
-            self._habit.claims_limited = 2 * sum(flow is not None for _, flow, _ in rows) >= len(rows)
+            self._habit.claims_limited = 2 * sum(row[1] is not None for row in rows) >= len(rows)
         started = self._judge(rows, damaged, slots)
-        return _Round(text(started), len(started), len(rows) + len(damaged))
+        return _Round(text(started), len(started), len(rows) + len(damaged), started)
 
     def _mark(self, name: str, picked: str) -> int:
         return self._tx.connection.execute(statement(name), (*self._lease, picked)).rowcount
@@ -186,12 +170,15 @@ class _Counter:
             self._set_aside(seq, "its limits cannot be read")
         return take
 
-    def _read(self, picked: str) -> list[Claimed]:
+    def _read(self, found: _Round) -> list[Claimed]:
         try:
-            found = self._tx.connection.execute(statement("claim_read"), (self._now, picked)).fetchone()[0]
-            return _claimed.decode(found)
+            rows = self._tx.connection.execute(statement("claim_read"), (self._now, found.seqs)).fetchone()[0]
+            claimed = _claimed.decode(rows)
         except Exception:  # noqa: BLE001 -- whatever a damaged row makes of itself, its neighbours must run
-            return self._read_each(picked)
+            return self._read_each(found.seqs)
+        if found.take:
+            self._habit.remember(claimed, self.gates.slots(found.take))
+        return claimed
 
     def _read_each(self, picked: str) -> list[Claimed]:
         """One of these rows cannot be read: set it aside, hand out the others."""
@@ -207,9 +194,12 @@ class _Counter:
 
     def _set_aside(self, seq: int, why: str) -> None:
         broken = ErrorInfo("tidewheel.Unreadable", f"The row cannot be read: {why}")
-        by = self._tx.connection.execute("SELECT parked_by FROM tidewheel_jobs WHERE seq = ?", (seq,)).fetchone()[0]
+        asked = "SELECT id, parked_by, awaited FROM tidewheel_jobs WHERE seq = ?"
+        id, by, awaited = self._tx.connection.execute(asked, (seq,)).fetchone()
         if by is not None:
             self.gates.touch([by])
+        if awaited:
+            self._family.ended(id)
         self._tx.connection.execute(
             "UPDATE tidewheel_jobs SET state = 'discarded', finished_at = ?, lease_until = NULL, parked_by = NULL, "
             "error = ? WHERE seq = ?",
@@ -248,35 +238,34 @@ def settle(
     for one in settlements:
         by_lease.setdefault(one.lease, one)  # the first counts, the others are its repeats
     first = by_lease.values()
-    gates = Gates(tx, now)
+    gates, family = Gates(tx, now), Family(tx, new_id, now)
     done = [(one, one.outcome.result) for one in first if isinstance(one.outcome, Complete)]
-    written = _complete(tx, done, gates, habit, now) if done else set()
+    written = _complete(family, done, gates, habit) if done else set()
     for one in first:
-        if not isinstance(one.outcome, Complete) and _settle_other(tx, one, gates, new_id, now):
+        if not isinstance(one.outcome, Complete) and _settle_other(family, one, gates):
             written.add(one.lease)
+    family.tell()
     gates.finish()
     return [Accepted.ACCEPTED if one.lease in written else Accepted.STALE for one in settlements]
 
 
 def _complete(
-    tx: Transaction, done: Sequence[tuple[Settlement, str]], gates: Gates, habit: Habit, now: int
+    family: Family, done: Sequence[tuple[Settlement, str]], gates: Gates, habit: Habit
 ) -> set[tuple[str, int]]:
+    tx = family.tx
     rows = text([(*one.lease, result, one.progress) for one, result in done])
     for one, _ in done:
         if one.logs:
             _late_logs(tx, one)
     count = 0
     if not habit.settles_limited:
-        count = tx.connection.execute(statement("settle_complete"), (now, rows, False)).rowcount
-    if count < len(done):  # the others have limits, or their lease is lost
-        damaged: list[Any] = []
-        held = listed(tx.connection, "gates_held", _flows, [one.lease for one, _ in done], damaged)
-        if held or damaged or habit.settles_limited:
-            count += tx.connection.execute(statement("settle_complete"), (now, rows, True)).rowcount
-        habit.settles_limited = 2 * len(held) >= len(done)
-        for value in held:
-            if flow := readable(value):
-                gates.give_back(flow)
+        count = _completed(family, rows)
+    elif slots := habit.recall([one for one, _ in done]):
+        count = _completed(family, rows, limited=True, exactly=len(done))
+        if count:
+            gates.free([*chain.from_iterable(slots)], done=True)
+    if count < len(done):  # the others have limits, or somebody waits for them, or their lease is lost
+        count += _complete_others(family, rows, [one.lease for one, _ in done], gates, habit)
     if count:
         tx.hints.add(Wakeup.SETTLED)
     if count == len(done):
@@ -284,16 +273,38 @@ def _complete(
     return _known(tx, [one for one, _ in done])
 
 
+def _completed(family: Family, rows: str, *, limited: bool = False, exactly: int | None = None) -> int:
+    """Complete jobs; gives how many."""
+    parameters = (family.now, rows, limited, exactly)
+    return family.tx.connection.execute(statement("settle_complete"), parameters).rowcount
+
+
+def _complete_others(family: Family, rows: str, leases: list[Lease], gates: Gates, habit: Habit) -> int:
+    damaged: list[Any] = []
+    held = listed(family.tx.connection, "gates_held", _flows, leases, damaged)
+    awaited = keys(family.tx.connection, statement("settle_awaited"), (text(leases),))
+    count = _completed(family, rows, limited=True) if held or damaged or awaited or habit.settles_limited else 0
+    family.ended(*awaited)
+    habit.settles_limited = 2 * len(held) >= len(leases)
+    flows = [(readable(value), times) for value, times in Counter(held).items()]
+    for flow, times in flows:
+        gates.free(slots_of(flow) * times, done=True)
+    if turns := [turn.key for flow, _ in flows if flow and (turn := flow.ordered)]:
+        gates.ended(leases, turns)
+    return count
+
+
 def _known(tx: Transaction, settlements: Sequence[Settlement]) -> set[tuple[str, int]]:
     asked = text([one.lease for one in settlements])
     return _leases.decode(tx.connection.execute(statement("settle_known"), (asked,)).fetchone()[0])
 
 
-def _settle_other(tx: Transaction, one: Settlement, gates: Gates, new_id: Callable[[], str], now: int) -> bool:
+def _settle_other(family: Family, one: Settlement, gates: Gates) -> bool:
+    tx, now = family.tx, family.now
     row = tx.connection.execute(statement("settle_row"), one.lease).fetchone()
     if row is None:
         return bool(_known(tx, [one]))
-    seq, queue, attempt, worker, started_at, run_at, cancel, keep_failed, on_dead, value = row
+    seq, queue, attempt, worker, started_at, run_at, cancel, keep_failed, on_dead, value, awaited = row
     outcome: Outcome = one.outcome
     ending = ending_of(outcome, attempt=attempt, run_at=run_at, cancel_requested=bool(cancel), now=now)
     add_logs(tx, seq, one.logs)
@@ -302,45 +313,13 @@ def _settle_other(tx: Transaction, one: Settlement, gates: Gates, new_id: Callab
         (ending.state, ending.attempt, ending.run_at, *finish(ending, keep_failed, now), one.progress, seq),
     )
     record(tx, seq, ending, (one.lease.epoch, attempt, worker, started_at), now)
-    follow(tx, ending, job_id=one.lease.job_id, queue=queue, on_dead=on_dead, new_id=new_id, now=now)
+    if awaited and ending.state.final:
+        family.ended(one.lease.job_id)
+    follow(tx, ending, job_id=one.lease.job_id, queue=queue, on_dead=on_dead, new_id=family.new_id, now=now)
     flow = readable(value)
-    if flow is not None and isinstance(outcome, RetryLater):
-        gates.give_back(flow, hold=outcome.hold, until=now + outcome.after)
-    elif flow is not None:
-        gates.give_back(flow)
+    if flow is not None:
+        gates.give_back(flow, outcome, job=seq, final=ending.state.final)
     return True
-
-
-def finish(ending: Ending, keep_failed: int | None, now: int) -> tuple[int | None, int | None, str | None]:
-    """(finished_at, prune_at, error) of a row after this ending."""
-    finished_at = now if ending.state.final else None
-    prune_at = now + keep_failed if ending.state.final and keep_failed is not None else None
-    return finished_at, prune_at, None if ending.error is None else text(ending.error)
-
-
-def record(tx: Transaction, seq: int, ending: Ending, attempt: tuple[Any, ...], now: int) -> None:
-    """Keep the record of an attempt; `attempt` is (epoch, attempt, worker, started_at)."""
-    if ending.record is not None:
-        error = None if ending.record_error is None else text(ending.record_error)
-        tx.connection.execute(statement("attempt"), (seq, *attempt, now, ending.record, error))
-
-
-def follow(
-    tx: Transaction,
-    ending: Ending,
-    *,
-    job_id: str,
-    queue: str,
-    on_dead: str | None,
-    new_id: Callable[[], str],
-    now: int,
-) -> None:
-    """What follows from an ending: the hint, and the job that tells of a dead letter."""
-    hint = wakeup_for(ending.state)
-    if hint is not None:
-        tx.hints.add(hint)
-    if ending.state is JobState.DISCARDED and on_dead is not None:
-        enqueue(tx, [on_dead_job(new_id=new_id(), kind=on_dead, dead_id=job_id, queue=queue)], now)
 
 
 def _late_logs(tx: Transaction, one: Settlement) -> None:

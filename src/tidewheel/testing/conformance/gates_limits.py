@@ -166,6 +166,15 @@ class TestGatesLimits(Suite):
         assert (await kit.sweep()).opened == 3
         assert await kit.states(*ids) == ["available"] * 3 + ["parked"] * 2
 
+    async def test_a_change_of_the_limit_is_for_a_key_too_of_which_something_is_said(self, kit: Kit) -> None:
+        await kit.limit("tenant", slots=1)
+        await kit.overrule("tenant:x", paused=False)
+        ids = [await kit.put(flow=flow("tenant:x")) for _ in range(2)]
+        assert await kit.claimed_ids() == ids[:1]
+        await kit.limit("tenant", slots=2)
+        assert (await kit.sweep()).opened == 1
+        assert await kit.claimed_ids() == ids[1:]
+
     # pause
 
     @pytest.mark.parametrize("name", ["tenant", "tenant:x"])

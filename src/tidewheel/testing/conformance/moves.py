@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tidewheel._model.after import After
+from tidewheel._model.enqueue_rule import EnqueueRule
 from tidewheel._model.job import Job, Lease
 from tidewheel._model.outcome import Cancelled, Complete, Discarded, Outcome, Released, RetryLater, Snoozed
 from tidewheel._model.query import Action
@@ -52,6 +54,28 @@ async def _rescue(kit: Kit, _: Job) -> None:
     await kit.sweep()
 
 
+async def _expire(kit: Kit, row: Job) -> None:
+    """Sweep when its time is over; leases go on, and nothing is due."""
+    if row.state is JobState.RUNNING:
+        await kit.beat(Lease(row.id, row.epoch), lease=3 * HOUR)
+    kit.clock.advance("30m")
+    await kit.sweep()
+
+
+ANEW = EnqueueRule(
+    key="anew",
+    holds="any",
+    on_conflict="replace",
+    replace={"scheduled": ("priority", "run_at"), "available": ("priority",), "retryable": ("priority", "run_at")},
+)
+
+
+async def _replace(kit: Kit, _: Job) -> None:
+    """Enqueue another with the same key."""
+    (answer,) = await kit.enqueue(kit.new(rule=ANEW, priority=7))
+    assert not answer.inserted
+
+
 WAYS: dict[Move, Callable[[Kit, Job], Awaitable[object]]] = {
     Move.CLAIM: _claim,
     Move.PARK: _park,
@@ -67,16 +91,24 @@ WAYS: dict[Move, Callable[[Kit, Job], Awaitable[object]]] = {
     Move.ALTER_CANCEL: _alter(Action.CANCEL),
     Move.ALTER_RETRY: _alter(Action.RETRY),
     Move.ALTER_RUN_NOW: _alter(Action.RUN_NOW),
+    Move.EXPIRE: _expire,
+    Move.REPLACE: _replace,
 }
+GIVEN: dict[Move, dict[str, Any]] = {
+    Move.PARK: {"flow": flow(SHUT)},
+    Move.OPEN: {"flow": flow(SHUT)},
+    Move.EXPIRE: {"expires_in": HOUR // 2},
+    Move.REPLACE: {"rule": ANEW},
+}
+"""What a job must have for a move to concern it."""
 
 
 class TestMoves(Suite):
-    @pytest.mark.parametrize("move", list(Move))
+    @pytest.mark.parametrize("move", [move for move in Move if move is not Move.CHILD_ENDED])
     @pytest.mark.parametrize("state", list(JobState))
     async def test_a_move_leads_where_the_table_says_or_nowhere(self, kit: Kit, state: JobState, move: Move) -> None:
         await kit.limit(SHUT)
-        limited: dict[str, Any] = {"flow": flow(SHUT)} if move in (Move.PARK, Move.OPEN) else {}
-        before = await kit.at(state, max_attempts=5, **limited)
+        before = await kit.at(state, max_attempts=5, **GIVEN.get(move, {}))
         await WAYS[move](kit, before)
         after = await kit.row(before.id)
         allowed = MOVES.get((state, move))
@@ -85,6 +117,15 @@ class TestMoves(Suite):
         else:
             assert after.state in allowed
             assert _essence(after) != _essence(before)
+
+    @pytest.mark.parametrize("state", list(JobState))
+    async def test_the_end_of_a_child_moves_nobody_who_does_not_wait_for_it(self, kit: Kit, state: JobState) -> None:
+        child = await kit.at(JobState.COMPLETED, queue="children")
+        before = await kit.at(state, max_attempts=5, after=(After(child.id),))
+        await kit.alter(Action.RETRY, child.id)
+        (claimed,) = await kit.claim(queue="children")
+        await kit.settle(claimed.lease, Discarded(BOOM))
+        assert await kit.row(before.id) == before
 
     @pytest.mark.parametrize("end", ["available", "discarded", "cancelled"])
     async def test_a_rescue_leads_to_each_of_its_ends(self, kit: Kit, end: str) -> None:

@@ -1,4 +1,5 @@
--- Write how attempts ended that did not simply complete, and keep their records.
+-- Write how attempts ended that did not simply complete, and keep their records; and how jobs ended that waited (they have
+-- no record).
 -- takes: now, 1 for a rescue (epoch and crashes grow) or 0, then an array of each: seq, state, attempt, run_at,
 --        keep_failed, error (type, message, traceback), progress or null,
 --        outcome of the record, its error (type, message, traceback)
@@ -22,7 +23,7 @@ recorded AS (
 )
 UPDATE {schema}.jobs AS jobs
 SET state = ended.state, attempt = ended.attempt, run_at = ended.run_at, lease_until = NULL, cancel_requested = false,
-    epoch = jobs.epoch + $2::int, crashes = jobs.crashes + $2::int,
+    parked_by = NULL, epoch = jobs.epoch + $2::int, crashes = jobs.crashes + $2::int,
     finished_at = CASE WHEN ended.{final} THEN $1::bigint END,
     prune_at = CASE WHEN ended.{final} THEN $1::bigint + ended.keep_failed END,
     error_type = coalesce(ended.error_type, jobs.error_type),

@@ -2,7 +2,7 @@
 -- takes: key before the page, now, how many
 -- gives: as gates_lock
 -- locks: the gates, passing over those that others hold; the caller has the calm of gates_calm
-SELECT gates.key, gates.used, gates.level, gates.shut_until, gates.waiting, gates.needs, gates.opens_at,
+SELECT gates.key, gates.used, gates.level, gates.shut_until, gates.waiting, gates.needs, gates.opens_at, gates.holder,
     named.declared, named.operator, own.operator
 FROM {schema}.gates AS gates
 LEFT JOIN {schema}.limits AS named ON named.name = gates."limit"

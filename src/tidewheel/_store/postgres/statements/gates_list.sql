@@ -1,7 +1,7 @@
 -- Gates, by their keys.
 -- takes: limits, keys, how many; all gates when nothing is named
 -- gives: as gates_lock
-SELECT gates.key, gates.used, gates.level, gates.shut_until, gates.waiting, gates.needs, gates.opens_at,
+SELECT gates.key, gates.used, gates.level, gates.shut_until, gates.waiting, gates.needs, gates.opens_at, gates.holder,
     named.declared, named.operator, own.operator
 FROM {schema}.gates AS gates
 LEFT JOIN {schema}.limits AS named ON named.name = gates."limit"

@@ -7,7 +7,7 @@ SELECT key, "limit"
 FROM unnest((SELECT $1::text[]), (SELECT $2::text[])) WITH ORDINALITY AS made (key, "limit", place)
 ORDER BY place
 ON CONFLICT DO NOTHING
-RETURNING key, used, level, shut_until, waiting, needs, opens_at,
+RETURNING key, used, level, shut_until, waiting, needs, opens_at, holder,
     (SELECT declared FROM {schema}.limits WHERE name = gates."limit"),
     (SELECT operator FROM {schema}.limits WHERE name = gates."limit"),
     (SELECT operator FROM {schema}.limits WHERE name = gates.key AND gates.key <> gates."limit")

@@ -1,6 +1,6 @@
 -- Complete the jobs whose lease still holds, and give their slots back.
 -- takes: now or null, ids (sorted: all who lock several rows go by their ids), epochs, results, progress of each or null,
---        give slots back, too?
+--        by itself? Then slots and turns are given back, too, and jobs that others wait for are left as they are
 -- gives: how many, the gates that were given slots and that jobs wait at (or null), and now
 -- locks: their rows, then the gates, in the order of their keys
 --
@@ -8,7 +8,8 @@
 -- is due from now on: the caller looks at it next, and if he dies before, a sweep does.
 --
 -- The gates are there; the INSERT that finds them so is a join that the planner cannot turn round, which it would as
--- long as they are few, and keep for when they are many. `needs` carries the number.
+-- long as they are few, and keep for when they are many. `needs` carries the number, `holder` the job that gives up its turn,
+-- and a `level` says that the gate is a breaker: one on trial (-1), whose time of being shut is over, is open to all now.
 WITH at AS (
     SELECT coalesce($1::bigint, {clock}) AS now
 ),
@@ -20,19 +21,23 @@ done AS (
         AS ended (id, epoch, result, progress)
     CROSS JOIN at
     WHERE jobs.id = ended.id AND jobs.epoch = ended.epoch AND jobs.state = (SELECT 'running')
-    RETURNING jobs.flow
+        AND (jobs.awaited IS NULL OR NOT (SELECT $6::boolean))
+    RETURNING jobs.flow, jobs.seq
 ),
 freed AS MATERIALIZED (
-    SELECT step ->> 0 || CASE WHEN step ->> 1 = '' THEN '' ELSE ':' || (step ->> 1) END COLLATE "C" AS key, count(*) AS slots
+    SELECT step ->> 0 || CASE WHEN step ->> 1 = '' THEN '' ELSE ':' || (step ->> 1) END COLLATE "C" AS key,
+        count(*) FILTER (WHERE CAST(step ->> 3 AS boolean)) AS slots, max(seq) FILTER (WHERE step ->> 4 <> '') AS holder,
+        CASE WHEN bool_or(step ->> 5 = 'true') THEN CAST('{-1}' AS bigint[]) END AS trial
     FROM done CROSS JOIN LATERAL json_array_elements(CAST(done.flow AS json) -> 0) AS step
-    WHERE done.flow IS NOT NULL AND (SELECT $6::boolean) AND CAST(step ->> 3 AS boolean)
+    WHERE done.flow IS NOT NULL AND (SELECT $6::boolean) AND (CAST(step ->> 3 AS boolean) OR step ->> 4 <> '')
     GROUP BY 1 ORDER BY 1
 ),
 opened AS (
-    INSERT INTO {schema}.gates (key, "limit", needs, opens_at)
-    SELECT key, split_part(key, ':', 1), slots, at.now FROM freed CROSS JOIN at
+    INSERT INTO {schema}.gates (key, "limit", needs, opens_at, holder, level)
+    SELECT key, split_part(key, ':', 1), slots, at.now, holder, trial FROM freed CROSS JOIN at
     ON CONFLICT (key) DO UPDATE
-    SET used = greatest(0, gates.used - excluded.needs),
+    SET used = greatest(0, gates.used - excluded.needs), holder = nullif(gates.holder, excluded.holder),
+        level = CASE WHEN gates.level[1] >= 0 OR gates.shut_until > excluded.opens_at OR excluded.level IS NULL THEN gates.level END,
         opens_at = CASE WHEN gates.waiting THEN least(gates.opens_at, excluded.opens_at) ELSE gates.opens_at END
     RETURNING key, waiting
 )

@@ -2,7 +2,7 @@
 -- takes: now, limit
 -- locks: their rows, passing over those that others hold: somebody is settling or extending them
 SELECT seq, id, epoch, attempt, max_attempts, crashes, max_crashes, queue, run_at, cancel_requested, keep_failed, on_dead,
-    flow
+    flow, awaited
 FROM {schema}.jobs
 WHERE state = 'running' AND lease_until <= $1
 ORDER BY lease_until, seq LIMIT $2

@@ -9,6 +9,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ),
 promoted AS (
-    UPDATE {schema}.jobs AS jobs SET state = 'available' FROM due WHERE jobs.seq = due.seq RETURNING 1
+    UPDATE {schema}.jobs AS jobs SET state = 'available', run_at = run_at - coalesce(lead, 0)
+    FROM due WHERE jobs.seq = due.seq RETURNING 1
 )
 SELECT count(*) FROM promoted

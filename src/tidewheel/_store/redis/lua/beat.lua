@@ -1,4 +1,5 @@
 #!lua flags=allow-oom
+-- uses: states
 -- Say that a worker lives, or goodbye; extend its leases, write progress and log lines.
 -- ask: now or nil, worker id, worker (JSON; nil: it stops), lease, beats (each: id, epoch, progress or nil, log lines)
 -- gives: one letter a beat: e(xtended), c(ancel), l(ost)

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- uses: gate, rules, gates
+-- uses: states, gate, rules, turns, gates
 -- Hand out available jobs under leases.
 -- ask: now or nil, wants (each: queue, slots), kinds, worker, lease, one on its last life, too?
 -- gives: a list of: id, both parts of the head, arguments, and tags, meta, options (msgpack values) or nil; id, ...
@@ -14,7 +14,7 @@ end
 local function reader(key, few)
     local from, buffer, place = 0, {}, 0
     return function()
-        if place == #buffer then
+        if place == #buffer and (from == 0 or #buffer == few) then
             buffer, place = call('ZRANGE', key, from, from + few - 1), 0
             from = from + #buffer
         end
@@ -68,9 +68,8 @@ end
 -- forgotten claims that workers remember; so epochs go on behind the present time in microseconds: nobody counts so fast.
 -- Its last three digits are left to the count of claims and rescues, which goes on.
 local function floor()
-    local known = call('HMGET', KEYS[1], 'history', 'floor')
-    local name, least = history(), tonumber(known[2] or 0)
-    if name ~= known[1] then
+    local name, least = history(), tonumber(meta[7] or 0)
+    if name ~= meta[6] then
         least = math.max(least + 1000, clock())
         least = least - least % 1000
         call('HSET', KEYS[1], 'history', name, 'floor', format('%d', least))
@@ -89,11 +88,11 @@ local function lend(queue, members, from)
     for index, member in ipairs(members) do
         local id = string.sub(member, 41)
         local key = JOB .. id
-        local row = call('HMGET', key, 's', 'h', 'a', 'x', 'g', 'b')
+        local row = call('HMGET', key, 's', 'h', 'a', 'x', 'g', 'b', 'u')
         local head = row[1] and row[2] and row[3] and read_head(row[1], row[2])
         local admitted, extras = true, row[4]
         if head and row[5] then
-            admitted = gates().admit(id, head, row[5], row[6], now)
+            admitted = gates().admit(id, head, row[5], row[6], now, row[7])
             extras = admitted == nil and UNREADABLE or extras
         end
         if admitted == false then

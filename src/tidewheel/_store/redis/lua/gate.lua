@@ -84,8 +84,27 @@ local function new_arithmetic()
         return start, 0
     end
 
+    local function on_trial(gate)
+        return #gate.level > 0 and gate.level[1] < 0
+    end
+
+    local function breaks(rule)
+        return (rule.failures or 0) > 0
+    end
+
+    local function trial_room(rule, gate, now, free)
+        if on_trial(gate) and now >= gate.shut_until + (rule.within or 0) then
+            gate.level = {}
+        end
+        if on_trial(gate) then
+            local probes = (rule.probes or 1) == 0 and 1 or rule.probes or 1
+            free = math.min(free, math.max(0, probes - gate.used))
+        end
+        return free
+    end
+
     local function room(rule, gate, now, cost)
-        if not rule or rule.paused then
+        if not rule or rule.paused or gate.holder then
             return 0
         end
         local free = ROOM_MOST
@@ -97,6 +116,8 @@ local function new_arithmetic()
         end
         if gate.shut_until > now then
             return 0, gate.shut_until
+        elseif breaks(rule) then
+            return trial_room(rule, gate, now, free)
         elseif not rule.count then
             return free
         end
@@ -127,7 +148,7 @@ local function new_arithmetic()
         if holds then
             gate.used = gate.used + 1
         end
-        if not rule.count then
+        if not rule.count or breaks(rule) then
             return
         end
         local per = rule.per or 0
@@ -157,10 +178,40 @@ local function new_arithmetic()
         gate.shut_until = math.max(gate.shut_until, till)
     end
 
+    local function failed(rule, gate, now)
+        if not rule or not breaks(rule) then
+            return
+        elseif not on_trial(gate) then
+            local since, level = now - (rule.within or 0), {}
+            for _, one in ipairs(gate.level) do
+                if since < one and one <= now then
+                    level[#level + 1] = one
+                end
+            end
+            level[#level + 1] = now
+            gate.level = level
+            if #level < rule.failures then
+                return
+            end
+        elseif gate.shut_until > now then
+            return
+        end
+        gate.level = { -1 }
+        shut(gate, now + (rule.open_for or 0))
+    end
+
+    local function succeeded(gate, now)
+        if on_trial(gate) and gate.shut_until <= now then
+            gate.level = {}
+        end
+    end
+
     local function idle_at(rule, gate)
         local level = gate.level
-        if gate.used > 0 or gate.waiting then
+        if gate.used > 0 or gate.waiting or gate.holder then
             return nil
+        elseif rule and breaks(rule) and #level > 0 then
+            return math.max(gate.shut_until, on_trial(gate) and gate.shut_until or level[#level]) + (rule.within or 0)
         elseif not rule or not rule.count or #level == 0 then
             return gate.shut_until
         elseif rule.algorithm == 'bucket' then
@@ -175,5 +226,5 @@ local function new_arithmetic()
         return at ~= nil and at <= now
     end
 
-    return { room = room, taken = taken, freed = freed, shut = shut, idle = idle, idle_at = idle_at }
+    return { room = room, taken = taken, freed = freed, shut = shut, failed = failed, succeeded = succeeded, idle = idle, idle_at = idle_at }
 end

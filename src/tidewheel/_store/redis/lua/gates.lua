@@ -1,5 +1,5 @@
 -- The gates of limits: who may start, who is parked, who comes back into the line. Stands between lib.lua and the scripts
--- that judge, behind gate.lua and rules.lua. It is the twin of _model/usher.py.
+-- that judge, behind gate.lua, rules.lua and turns.lua. It is the twin of _model/usher.py.
 --
 -- A gate is read when it is first asked for, changed as a table, and written once, by `look`: the last word about gates in
 -- a script, after what it did to jobs has been flushed.
@@ -21,6 +21,8 @@ local function new_gates()
     local room, taken, freed, shut = arithmetic.room, arithmetic.taken, arithmetic.freed, arithmetic.shut
     local rules = new_rules()
     local rule_of = rules.rule_of
+    local turns = new_turns()
+    local holder_of, ordered = turns.holder_of, turns.ordered
     local known, flows = {}, {}
     local NONE = {}  -- the level of all gates that remember nothing: never changed
 
@@ -80,6 +82,12 @@ local function new_gates()
                 return false
             end
             passes[index] = { key = value == '' and limit or limit .. ':' .. value, limit = limit, cost = cost, holds = holds }
+            if pass[6] == true then
+                passes[index].trips = true
+            end
+            if pass[5] == 'block' or pass[5] == 'skip' then
+                passes[index].order = pass[5]
+            end
         end
         return passes
     end
@@ -112,12 +120,58 @@ local function new_gates()
         return gate_at(by)
     end
 
-    -- Judge a job that was taken out of its line; `by` is its parked_by or nil. Gives true when it may start, false when it
-    -- is parked; nil when its flow cannot be read.
-    local function admit(id, head, text, by, now)
+    -- Whether a job has the place at its gate with an order, from now on at the latest. Gives the gate if not.
+    local function has_turn(id, pass, parked_by, now)
+        local gate = gate_at(pass.key, pass.limit)
+        local holder, came = holder_of(gate), gate == parked_by
+        if holder == id then
+            return true
+        elseif holder or (gate.waiting and not came) or room(rule_of(gate), gate, now, pass.cost) < 1 then
+            return false, gate
+        end
+        taken(rule_of(gate), gate, now, pass.cost, false)
+        turns.take(gate, id)
+        if came then
+            gate.needs = pass.cost
+        end
+        return true
+    end
+
+    -- A job that waits ends, or must pass others (`text`) from now on: it gives up the place where it has its turn.
+    local function step_down(id, now, text)
+        local pass = ordered(passes_of(call('HGET', JOB .. id, 'g') or ''))
+        local stays = text and ordered(passes_of(text))
+        if pass and not (stays and stays.key == pass.key) and turns.holder_at(pass.key) == id then
+            local gate = gate_at(pass.key)
+            turns.leave(gate)
+            gate.opens_at = gate.waiting and now or gate.opens_at
+        end
+    end
+
+    -- Judge a job that was taken out of its line; `by` is its parked_by or nil, `expires` its expires_at or nil. Gives true
+    -- when it may start, false when it is parked; nil when its flow cannot be read.
+    local function admit(id, head, text, by, now, expires)
         local parked_by = by and let_in(by, id, head[QUEUE], head[KIND])
         local passes, refusing = passes_of(text), nil
-        for _, pass in ipairs(passes or {}) do
+        if passes and expires and tonumber(expires) <= now then
+            count('available', head[QUEUE], -1)
+            count('parked', head[QUEUE], 1)
+            head[STATE] = 'parked'
+            save(id, head, 'b', EXPIRED)  -- no gate: nothing opens it, and the next sweep ends it
+            hints.due = true
+            return false
+        end
+        local first, way = ordered(passes), passes or {}
+        if first then
+            local has, gate = has_turn(id, first, parked_by, now)
+            if has then
+                way = { unpack(passes, 2) }
+            else
+                gate.waiting, gate.needs = true, first.cost
+                refusing, way = gate, {}
+            end
+        end
+        for _, pass in ipairs(way) do
             local gate = gate_at(pass.key, pass.limit)
             if room(rule_of(gate), gate, now, pass.cost) < 1 then
                 gate.waiting, gate.needs = true, pass.cost
@@ -133,7 +187,7 @@ local function new_gates()
             save(id, head, 'b', refusing.key)
             return false
         end
-        for _, pass in ipairs(passes or {}) do
+        for _, pass in ipairs(way) do
             local gate = gate_at(pass.key)
             taken(rule_of(gate), gate, now, pass.cost, pass.holds)
             if gate == parked_by then
@@ -153,7 +207,23 @@ local function new_gates()
     end
 
     -- The end of an attempt: frees its slots, and shuts the gates of the limits in `hold` (a list or nil) until then.
-    local function give_back(text, hold, till)
+    -- final: the job has ended, so it gives up its turn. ended: nil, or for a breaker 'done' or 'failed'; of those that end in
+    -- one script the failures are told first.
+    local function give_back(id, text, final, hold, till, ended, now)
+        for _, pass in ipairs(ended and passes_of(text) or {}) do
+            if pass.trips then
+                local gate = gate_at(pass.key, pass.limit)
+                if ended == 'failed' then
+                    arithmetic.failed(rule_of(gate), gate, now)
+                else
+                    arithmetic.succeeded(gate, now)
+                end
+            end
+        end
+        local first = ordered(passes_of(text))
+        if first and (final or first.order == 'skip') and turns.holder_at(first.key) == id then
+            turns.leave(gate_at(first.key, first.limit))
+        end
         for _, pass in ipairs(passes_of(text) or {}) do
             if pass.holds then
                 freed(gate_at(pass.key, pass.limit))
@@ -169,8 +239,12 @@ local function new_gates()
     -- A job that waits, parked or in line, is cancelled or deleted. The gate that let it into the line is looked at by the
     -- next sweep.
     local function let_go(id, head, now)
+        step_down(id, now)
         local by = call('HGET', JOB .. id, 'b')
         if not by then
+            return
+        elseif NO_GATES[by] then
+            call('HDEL', JOB .. id, 'b')
             return
         elseif head[STATE] == 'parked' then
             drop(parked_in(by, pair_of(head[QUEUE], head[KIND])), turn(head) .. id)
@@ -179,6 +253,26 @@ local function new_gates()
             gate.opens_at = gate.waiting and now or gate.opens_at
         end
         call('HDEL', JOB .. id, 'b')
+    end
+
+    -- A parked job gets another priority, or goes back into its line at once, as one that the gate let in.
+    local function move_parked(id, head, by, state, priority)
+        local pair, gated, before = pair_of(head[QUEUE], head[KIND]), by and not NO_GATES[by], turn(head)
+        local place = gated and parked_in(by, pair)
+        head[PRIORITY] = priority
+        local moves = state ~= 'parked' or turn(head) ~= before
+        if gated and moves then
+            drop(place, before .. id)
+        end
+        if state ~= 'parked' then
+            count('parked', head[QUEUE], -1)
+            enter(id, head, state)
+            if gated then
+                add(place_in(SCOUTS, by, pair), 0, id)
+            end
+        elseif gated and moves then
+            add(place, 0, turn(head) .. id)
+        end
     end
 
     -- A parked job comes back into its line. Gives 0 where it cannot: it is damaged, or not parked any more.
@@ -247,7 +341,7 @@ local function new_gates()
         local states = {}
         for key, gate in pairs(known) do
             local text = text_of(gate)
-            local made = gate.text or gate.used > 0 or gate.waiting or gate.shut_until > 0 or #gate.level > 0
+            local made = gate.text or gate.used > 0 or gate.waiting or gate.shut_until > 0 or #gate.level > 0 or gate.holder
             if made and text ~= gate.text then
                 write_gate(gate)
                 gate.text = text
@@ -267,6 +361,7 @@ local function new_gates()
                 gate.opens_at = nil  -- not where there is none: the table would grow
             end
             if gate.waiting then
+                holder_of(gate)
                 local free, at = room(rule_of(gate), gate, now, gate.needs)
                 gate.opens_at = at
                 if free > 0 and opened >= OPENED_MOST then
@@ -304,6 +399,18 @@ local function new_gates()
         return lost
     end
 
+    -- Whether the place at a gate is held by a job that cannot give it up: it is gone, or has ended, or passes others.
+    local function turn_lost(gate)
+        local id = holder_of(gate)
+        local head = id and head_of(id)
+        local first = head and not FINAL[head[STATE]] and ordered(passes_of(call('HGET', JOB .. id, 'g') or ''))
+        if not id or (first and first.key == gate.key) then
+            return false
+        end
+        turns.leave(gate)
+        return true
+    end
+
     -- Count anew who holds a slot: a worker of a version without gates gives none back. A round looks at a stretch of the
     -- gates, the next one at those behind it. Forgets those that nobody would miss. Gives how many jobs were let into the line.
     local function recount(now)
@@ -318,7 +425,8 @@ local function new_gates()
         end
         for _, key in ipairs(keys) do
             local gate = gate_at(key)
-            if scouts_lost(gate) or not gate.text or gate.used ~= (used[key] or 0) then
+            local free = turn_lost(gate)
+            if scouts_lost(gate) or free or not gate.text or gate.used ~= (used[key] or 0) then
                 gate.used = used[key] or 0
                 mended[key] = gate
             end
@@ -368,7 +476,8 @@ local function new_gates()
     end
 
     return {
-        admit = admit, pass_by = pass_by, give_back = give_back, let_go = let_go, due = due, look = look, recount = recount,
+        admit = admit, pass_by = pass_by, give_back = give_back, step_down = step_down, let_go = let_go,
+        move_parked = move_parked, due = due, look = look, recount = recount, holder_of = holder_of,
         write = write, put = put, gate_at = gate_at, rule_of = rule_of, words_of = rules.words_of,
         room = room, taken = taken,
     }

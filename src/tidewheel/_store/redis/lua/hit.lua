@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- uses: gate, rules, gates
+-- uses: states, gate, rules, turns, gates
 -- Ask for starts by hand: what a rate has room for is taken.
 -- ask: now or nil, hits (each: limit, value, cost)
 -- gives: a list of [allowed?, remaining, retry_at or nil], or, when one is of no rate and nothing was done, its number (from 0)

@@ -15,9 +15,30 @@ local STATE, EPOCH, ATTEMPT, CRASHES, RUN_AT, CANCEL, STARTED_AT, FINISHED_AT, L
 local HEAD_OPENS, THREE_NILS = '\220\0\21', '\192\192\192'  -- msgpack: an array of 21 values begins; nil, nil, nil
 
 local ROOT = string.sub(KEYS[1], 1, -5)
-local JOB, ATTEMPTS, LOGS = ROOT .. 'job:', ROOT .. 'attempts:', ROOT .. 'logs:'
-local ALL, DUE, LEASES, OWN, DEAD = ROOT .. 'all', ROOT .. 'due', ROOT .. 'leases', ROOT .. 'own', ROOT .. 'dead'
-local HOLDERS, COUNTS, QUEUES, GROUPS = ROOT .. 'unique', ROOT .. 'counts', ROOT .. 'queues', ROOT .. 'groups'
+-- One a line, so that a script gets those that it uses (scripts.py).
+local JOB = ROOT .. 'job:'
+local ATTEMPTS = ROOT .. 'attempts:'
+local LOGS = ROOT .. 'logs:'
+local ALL = ROOT .. 'all'
+local DUE = ROOT .. 'due'
+local LEASES = ROOT .. 'leases'
+local OWN = ROOT .. 'own'
+local DEAD = ROOT .. 'dead'
+local HOLDERS = ROOT .. 'unique'
+local COUNTS = ROOT .. 'counts'
+local QUEUES = ROOT .. 'queues'
+local GROUPS = ROOT .. 'groups'
+local EXPIRING = ROOT .. 'expiring'
+local BACKLOGS = ROOT .. 'backlogs'
+local BACKLOG = ROOT .. 'backlog:'
+local EDGES = ROOT .. 'edges:'
+local OPEN = ROOT .. 'open:'
+local PARENTS = ROOT .. 'parents:'
+local GRAPHS = ROOT .. 'graphs'
+local AWAITED = ROOT .. 'awaited'
+local HELD = ROOT .. 'keys'
+local HELD_DUE = ROOT .. 'keysdue'
+local HOUR = 3600000000
 local FINAL = { completed = true, cancelled = true, discarded = true }
 local LOG_LINES = 1000
 local STEP_BACK = 60000000  -- a clock that was set back by more is followed: better early than a day of standing still
@@ -28,11 +49,25 @@ local call, pack, format = redis.call, cmsgpack.pack, string.format
 
 -- Code that is too old for the layout does nothing, also when it had opened the namespace before that became newer.
 -- A namespace that has been emptied under us is begun anew, as ours.
-local meta = call('HMGET', KEYS[1], 'schema', 'least', 'clock')
+local meta = call('HMGET', KEYS[1], 'schema', 'least', 'clock', 'uses', 'seq', 'history', 'floor')
 if tonumber(meta[2] or 0) > LAYOUT then
     return redis.error_reply(format('LAYOUT %s %d', meta[1] or '?', LAYOUT))
 elseif not meta[1] then
     call('HSET', KEYS[1], 'schema', LAYOUT, 'least', LEAST)
+end
+
+-- What a namespace has ever used that most do not (leads, marks, graphs): who uses none of it pays for none of it.
+local uses = meta[4] or ''
+
+local function used(what)
+    return string.find(uses, what, 1, true) ~= nil
+end
+
+local function use(what)
+    if not used(what) then
+        uses = uses .. what .. ' '
+        call('HSET', KEYS[1], 'uses', uses)
+    end
 end
 
 -- The rows of a batch, one after the other, in one table that is filled again and again: new tables and strings are
@@ -54,8 +89,9 @@ local function rows_of(batch)
 end
 
 -- The moment of this script: the one given (a test's), or the server's clock, which another server may have
--- shown later before a failover: the highest time seen is kept.
-local function clock(given)
+-- shown later before a failover: the highest time seen is kept; by `save_seq` when that is `later` called anyway.
+local unsaved_clock
+local function clock(given, later)
     if given then
         return given
     end
@@ -65,7 +101,11 @@ local function clock(given)
     if now < mark and mark - now <= STEP_BACK then
         return mark
     end
-    call('HSET', KEYS[1], 'clock', format('%d', now))
+    if later then
+        unsaved_clock = now
+    else
+        call('HSET', KEYS[1], 'clock', format('%d', now))
+    end
     return now
 end
 
@@ -125,8 +165,8 @@ local function flush()
         end
     end
     for field, by in pairs(counts) do
-        if by ~= 0 and call('HINCRBY', COUNTS, field, by) == 0 then
-            call('HDEL', COUNTS, field)
+        if by ~= 0 then
+            call('HINCRBY', COUNTS, field, by)  -- sweep.lua removes those that have come to 0
         end
     end
     adds, drops, lines, counts = {}, {}, {}, {}
@@ -198,7 +238,7 @@ local function suspect_kinds_of(queue)
     return ROOT .. 'suspects:' .. queue
 end
 
--- The keys of a queue and kind: its lines, and where its ended jobs are. Made once a script.
+-- The keys of a queue and kind: its lines; `pair`: how it is named in other keys. Made once a script.
 local function places_of(queue, kind)
     local of_queue = places[queue]
     if not of_queue then
@@ -208,192 +248,20 @@ local function places_of(queue, kind)
     local found = of_queue[kind]
     if not found then
         local pair = #queue .. ':' .. queue .. ':' .. kind
-        found = {
-            line = ROOT .. 'ready:' .. pair, suspects = ROOT .. 'suspect:' .. pair, completed = ROOT .. 'ended:c' .. pair, failed = ROOT .. 'ended:f' .. pair,
-            completed_group = 'c' .. pair, failed_group = 'f' .. pair,
-        }
+        found = { line = ROOT .. 'ready:' .. pair, suspects = ROOT .. 'suspect:' .. pair, pair = pair }
         of_queue[kind] = found
     end
     return found
 end
 
--- The line an available job stands in; those on their last life have their own (`on_last_life` in _model/job.py).
--- The line is about to change: afterwards its kind is, or is not, among those that wait in its queue.
-local function line_of(head)
-    local queue, kind, crashes = head[QUEUE], head[KIND], head[CRASHES]
-    local last_life = crashes > 0 and (crashes + 1 >= head[MAX_CRASHES] or head[ATTEMPT] + 1 >= head[MAX_ATTEMPTS])
-    local place = places_of(queue, kind)
-    local key = last_life and place.suspects or place.line
-    if not lines[key] then
-        lines[key] = { last_life and suspect_kinds_of(queue) or kinds_of(queue), kind }
-    end
-    return key
-end
-
--- The sorted set that an ended job is in, its score there, its member.
-local function ended_of(head, id)
-    local completed = head[STATE] == 'completed'
-    local keep = head[completed and KEEP_COMPLETED or KEEP_FAILED]
-    if keep then
-        return OWN, head[FINISHED_AT] + keep, format('%016d', head[FINISHED_AT]) .. numbered(head, id)
-    end
-    local place = places_of(head[QUEUE], head[KIND])
-    if completed then
-        return place.completed, head[FINISHED_AT], numbered(head, id), place.completed_group
-    end
-    return place.failed, head[FINISHED_AT], numbered(head, id), place.failed_group
-end
-
-local function due_member(head, id)
-    return format('%016d', head[SEQ]) .. string.sub(head[STATE], 1, 1) .. id
-end
-
--- Take a job out of what its state put it in. The caller changes the head, then says `enter`.
-local function leave(id, head)
-    local state = head[STATE]
-    count(state, head[QUEUE], -1)
-    if state == 'running' then
-        drop(LEASES, id)
-    elseif state == 'available' then
-        drop(line_of(head), turn(head) .. id)
-    elseif FINAL[state] then
-        local key, _, member = ended_of(head, id)
-        drop(key, member)
-        if state == 'discarded' then
-            drop(DEAD, id)
-        end
-    elseif state ~= 'parked' then  -- where the parked ones are is known to gates.lua
-        drop(DUE, due_member(head, id))
-    end
-end
-
-local groups_seen = {}
-
--- Put a job where `state` belongs, and hint it. `finished_at` must be set for a final state.
-local function enter(id, head, state)
-    head[STATE] = state
-    count(state, head[QUEUE], 1)
-    if state == 'running' then
-        add(LEASES, head[LEASE], id)
-    elseif state == 'available' then
-        add(line_of(head), 0, turn(head) .. id)
-        hints.work = true
-    elseif FINAL[state] then
-        local key, score, member, group = ended_of(head, id)
-        add(key, score, member)
-        if group and not groups_seen[group] then
-            groups_seen[group] = true
-            call('SADD', GROUPS, group)
-        end
-        if state == 'discarded' then
-            add(DEAD, head[SEQ], id)
-        end
-        if head[UNIQUE] and call('HGET', HOLDERS, head[UNIQUE]) == id then
-            call('HDEL', HOLDERS, head[UNIQUE])
-        end
-        hints.settled = true
-    else
-        add(DUE, tonumber(head[RUN_AT]), due_member(head, id))
-        hints.due = true
-    end
-end
-
--- Discard a job whose head cannot be read, found in a sorted set under `seq`; `state` is what that set is for.
--- Where there is nothing left of the job, its places are given up. A queue that is not known is shown as "?".
-local function set_aside(id, seq, state, queue, kind, now)
-    if queue then
-        count(state, queue, -1)
-    end
-    queue, kind = queue or '?', kind or '?'
-    if call('EXISTS', JOB .. id) == 0 then
-        drop(ALL, id)
-        return
-    end
-    local head = { seq, queue, kind, 100, false, 1, 1, now, false, false, false, false, state, 0, 0, 0, now, false, false, now, false }
-    enter(id, head, 'discarded')
-    save(id, head, 's', pack(unpack(head, 1, ON_DEAD)), 'e', pack({ 'tidewheel.Unreadable', 'The row cannot be read: it was changed or damaged.', '' }))
-end
-
--- Jobs that are made
-
-local last_seq
-
--- Insert a job. row: id, kind, queue, args, priority, delay, run_at, lifo, max_attempts, max_crashes, unique_key,
--- tags, meta, options, keep_completed, keep_failed, on_dead, flow
-local function insert(row, now)
-    last_seq = (last_seq or tonumber(call('HGET', KEYS[1], 'seq') or 0)) + 1
-    local id, unique = row[1], row[11]
-    local run_at = row[7] or now + row[6]
-    local head = {
-        last_seq, row[3], row[2], row[5], row[8], row[9], row[10], now, unique or false, row[15] or false, row[16] or false,
-        row[17] or false, false, 0, 0, 0, run_at, false, false, false, false,
-    }
-    enter(id, head, tonumber(run_at) > now and 'scheduled' or 'available')
-    add(ALL, last_seq, id)
-    if unique then
-        call('HSET', HOLDERS, unique, id)
-    end
-    if row[12] or row[13] or row[14] then
-        save(id, head, 's', pack(unpack(head, 1, ON_DEAD)), 'a', row[4], 'x', pack(row[12], row[13], row[14]))
-    else
-        save(id, head, 's', pack(unpack(head, 1, ON_DEAD)), 'a', row[4])
-    end
-    if row[18] then
-        call('HSET', JOB .. id, 'g', row[18])
-    end
-end
-
-local function save_seq()
-    if last_seq then
-        call('HSET', KEYS[1], 'seq', format('%d', last_seq))
-    end
-end
-
--- Insert the job that tells of a dead letter. dead: new id, arguments, the other columns as `insert` has them
-local function insert_told(head, dead_id, new_id, args, row, now)
-    if call('EXISTS', JOB .. new_id) == 0 then
-        local told = { unpack(row, 1, 10) }
-        told[1], told[2], told[3], told[4] = new_id, head[ON_DEAD], head[QUEUE], args
-        insert(told, now)
-    end
-end
-
--- The past of a job
-
-local function add_logs(id, said)
-    if said and #said > 0 then
-        for first = math.max(1, #said - LOG_LINES + 1), #said do
-            call('RPUSH', LOGS .. id, pack(said[first]))
-        end
-        call('LTRIM', LOGS .. id, -LOG_LINES, -1)
-    end
-end
-
--- Keep the record of the attempt that ends now; `why` is an error (type, message, stack) or nil.
-local function record(id, head, now, word, why)
-    local worker = call('HGET', JOB .. id, 'w') or nil
-    local values = pack(head[EPOCH], head[ATTEMPT], worker, head[STARTED_AT] or now, now, word, why)
-    call('RPUSH', ATTEMPTS .. id, '\151' .. values)
-end
-
--- Remove a job and its past.
-local function remove(id, head)
-    leave(id, head)
-    drop(ALL, id)
-    call('DEL', JOB .. id, ATTEMPTS .. id, LOGS .. id)
-    if head[UNIQUE] and call('HGET', HOLDERS, head[UNIQUE]) == id then
-        call('HDEL', HOLDERS, head[UNIQUE])
-    end
-end
-
 -- A job as people see it: one msgpack array of id, head (an array), worker, args, tags, meta, options, progress, result,
--- error, flow, parked_by. Gives nil when there is no such job.
+-- error, flow, parked_by, expires_at, backlog, lead. Gives nil when there is no such job.
 local function whole(id)
-    local row = call('HMGET', JOB .. id, 's', 'h', 'w', 'a', 'x', 'p', 'r', 'e', 'g', 'b')
+    local row = call('HMGET', JOB .. id, 's', 'h', 'w', 'a', 'x', 'p', 'r', 'e', 'g', 'b', 'u', 'q', 'l')
     if not row[1] or not row[2] then
         return nil
     end
-    return '\156' .. pack(id) .. HEAD_OPENS .. row[1] .. row[2] .. pack(row[3] or nil, row[4] or '')
+    return '\159' .. pack(id) .. HEAD_OPENS .. row[1] .. row[2] .. pack(row[3] or nil, row[4] or '')
         .. (row[5] or THREE_NILS) .. pack(row[6] or nil, row[7] or nil) .. (row[8] or '\192')
-        .. pack(row[9] or nil, row[10] or nil)
+        .. pack(row[9] or nil, row[10] or nil, row[11] or nil, row[12] or nil, row[13] or nil)
 end

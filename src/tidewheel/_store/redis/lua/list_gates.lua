@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- uses: gate, rules, gates
+-- uses: states, gate, rules, turns, gates
 -- Gates by their keys.
 -- ask: now or nil, limits whose gates are meant, keys of gates (both empty: all), at most so many
--- gives: a list of [key, limit, used, waiting?, room, opens_at or nil, shut_until or nil, rules that are merged for it
---        (JSON or false): declared, the operator's, his for this gate]
+-- gives: a list of [key, limit, used, waiting?, room, opens_at or nil, shut_until or nil, id of the job whose turn it is or nil,
+--        rules that are merged for it (JSON or false): declared, the operator's, his for this gate]
 local now, limits, asked, few = clock(ask[1]), ask[2], ask[3], ask[4]
 local found, seen = {}, {}
 
@@ -29,10 +29,11 @@ table.sort(found)
 local answers = {}
 for index = 1, math.min(few, #found) do
     local gate = gates().gate_at(found[index])
+    local holder = gates().holder_of(gate) or cjson.null
     local free, at = gates().room(gates().rule_of(gate), gate, now, 1)
     local held = gate.shut_until > now and gate.shut_until or cjson.null
     answers[index] = pack({
-        gate.key, gate.limit, gate.used, gate.waiting, free, at or cjson.null, held, gates().words_of(gate),
+        gate.key, gate.limit, gate.used, gate.waiting, free, at or cjson.null, held, holder, gates().words_of(gate),
     })
 end
 return answers

@@ -1,4 +1,5 @@
 #!lua flags=allow-oom
+-- uses: states
 -- Bring the layout up to date, or set up an empty namespace.
 -- ask: nothing
 -- gives: the schema before (0: none), as text

@@ -39,7 +39,7 @@ end
 local counted = call('HGETALL', COUNTS)
 for index = 1, #counted, 2 do
     local state, name = string.match(counted[index], '^(%l+):(.*)$')
-    if state then
+    if state and counted[index + 1] ~= '0' then
         queue_of(name)[3][state] = tonumber(counted[index + 1])
     end
 end

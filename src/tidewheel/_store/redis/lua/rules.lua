@@ -2,7 +2,10 @@
 -- Stands between lib.lua and gates.lua.
 
 local DECLARED, OPERATOR = ROOT .. 'declared', ROOT .. 'operator'
-local RULE = { slots = 'number', count = 'number', per = 'number', algorithm = 'string', burst = 'number', paused = 'boolean' }
+local RULE = {
+    slots = 'number', count = 'number', per = 'number', algorithm = 'string', burst = 'number', paused = 'boolean',
+    failures = 'number', within = 'number', open_for = 'number', probes = 'number',
+}
 
 -- See `new_arithmetic` in gate.lua: made when it is needed. Everything is read once a script.
 local function new_rules()

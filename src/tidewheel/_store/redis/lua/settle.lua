@@ -1,12 +1,29 @@
 #!lua flags=allow-oom
--- uses: gate, rules, gates
+-- uses: states, family, gate, rules, turns, gates
 -- Write how attempts ended. `ending_of` in _model/transition.py has the decisions.
 -- ask: now or nil, settlements (a batch as `rows_of` in lib.lua has it), ids for jobs that tell of dead letters, columns of such a job
 --      columns of a settlement: id, epoch, word, after, result, error, reason, progress, log lines, arguments of the job that tells,
 --      limits to hold
--- gives: [one letter a settlement, a(ccepted) or s(tale); how many of the ids were used]
-local now, new_ids, told = clock(ask[1]), ask[3], ask[4]
-local answers, used = {}, 0
+-- gives: [one letter a settlement, a(ccepted) or s(tale); how many of the ids were used]; or ["", how many are needed] when
+--        they may be too few: nothing was done, ask again
+local now, answers, done = clock(ask[1]), {}, {}
+local BREAKS = { complete = 'done', retry = 'failed', discard = 'failed' }  -- `ended_by` in _model/usher.py
+supply.ids, supply.columns = ask[3], ask[4]
+
+-- Those that wait for what fails here may be given up, too.
+if some_are_awaited() then
+    local failing, most = {}, 0
+    for _, one in rows_of(ask[2]) do
+        if one[3] ~= 'complete' then
+            failing[#failing + 1] = one[1]
+            most = most + (one[3] == 'discard' and 1 or 0)
+        end
+    end
+    most = most + family().most_told(family().awaited_of(failing))
+    if most > #ask[3] then
+        return pack({ '', most })
+    end
+end
 
 for index, one in rows_of(ask[2]) do
     local id, word = one[1], one[3]
@@ -38,7 +55,13 @@ for index, one in rows_of(ask[2]) do
             record(id, head, now, word, why)
         end
         if row[3] then
-            gates().give_back(row[3], one[11], now + (one[4] or 0))
+            local ended = BREAKS[one[3]]
+            local told = { id, row[3], FINAL[state], one[11], now + (one[4] or 0), ended, now }
+            if ended == 'done' then
+                done[#done + 1] = told
+            else
+                gates().give_back(unpack(told, 1, 7))
+            end
         end
         leave(id, head)
         head[ATTEMPT], head[RUN_AT], head[LEASE], head[CANCEL] = attempt, run_at, false, false
@@ -54,14 +77,17 @@ for index, one in rows_of(ask[2]) do
         if one[8] then
             call('HSET', key, 'p', one[8])
         end
-        if state == 'discarded' and head[ON_DEAD] then
-            used = used + 1
-            insert_told(head, id, new_ids[used], one[10], told, now)
+        if state == 'discarded' then
+            family().tell_of_dead(id, head, now, one[10])
         end
     end
 end
+for _, told in ipairs(done) do
+    gates().give_back(unpack(told, 1, 7))
+end
+tell_all(now)
 flush()
 look_at_gates(now)
 save_seq()
 ring()
-return pack({ table.concat(answers), used })
+return pack({ table.concat(answers), supply.used })

@@ -1,20 +1,22 @@
 #!lua flags=allow-oom
--- uses: gate, rules, gates
--- Promote, rescue, open gates, forget workers, prune. `rescue_of` in _model/transition.py has the decisions.
+-- uses: states, family, gate, rules, turns, gates, withdraw
+-- Expire, promote, rescue, open gates, forget workers, prune. `rescue_of` in _model/transition.py has the decisions.
 -- ask: now or nil, limit, silent microseconds after which a worker is gone,
 --      rules (each: kind, queue or nil, completed: count or nil, age or nil, failed: count or nil, age or nil),
 --      error of a crash and of a lost lease (each: type, message, stack, with {crashes} and the like to fill in),
---      {id of a job to be discarded: [new id, arguments]} for the jobs that tell of it, columns of such a job
--- gives: [true, ids] when jobs to be discarded lack an entry in that map: nothing was done, ask again; or
---        [false, promoted, rescued, ids discarded, cancelled, workers gone, pruned, opened, now, more, next_due_at or false]
-local now, limit, rules, tellers = clock(ask[1]), ask[2], ask[4], ask[7]
+--      ids for jobs that tell of dead letters, columns of such a job, error of a job that expired
+-- gives: [true, number] when so many ids may be needed, which are more than there are: nothing was done, ask again; or
+--        [false, how many of them were used, expired, promoted, rescued, ids discarded, cancelled, workers gone, pruned, opened, now, more, next_due_at or false]
+local KEYS_MOST = 2000  -- looked at in one sweep
+local ENDS_MOST = 500  -- of jobs that are waited for: looked at by chance in one sweep
+local now, limit, rules = clock(ask[1]), ask[2], ask[4]
+supply.ids, supply.columns = ask[7], ask[8]
 
-local function filled(template, head)
-    local values = {
+local function filled_in(template, head)
+    return filled(template, {
         ['{crashes}'] = head[CRASHES] + 1, ['{max_crashes}'] = head[MAX_CRASHES], ['{attempt}'] = head[ATTEMPT],
         ['{max_attempts}'] = head[MAX_ATTEMPTS],
-    }
-    return { template[1], (string.gsub(template[2], '{[a-z_]+}', values)), template[3] }
+    })
 end
 
 -- What becomes of a job whose lease is over: state, error.
@@ -22,9 +24,9 @@ local function rescued_to(head)
     if head[CANCEL] then
         return 'cancelled'
     elseif head[CRASHES] + 1 >= head[MAX_CRASHES] then
-        return 'discarded', filled(ask[5], head)
+        return 'discarded', filled_in(ask[5], head)
     elseif head[ATTEMPT] >= head[MAX_ATTEMPTS] then
-        return 'discarded', filled(ask[6], head)
+        return 'discarded', filled_in(ask[6], head)
     end
     return 'available'
 end
@@ -56,7 +58,7 @@ local function longest_over()
     return over
 end
 
-local expired, lacking = {}, {}
+local lost, lacking, ending = {}, 0, {}
 for index, one in ipairs(longest_over()) do
     if index > limit then
         break
@@ -65,15 +67,57 @@ for index, one in ipairs(longest_over()) do
     local state, err
     if head then
         state, err = rescued_to(head)
-        if state == 'discarded' and head[ON_DEAD] and not tellers[id] then
-            lacking[#lacking + 1] = id
-        end
+        lacking = lacking + (state == 'discarded' and head[ON_DEAD] and 1 or 0)
     end
-    expired[index] = { id, head, state, err }
+    lost[index] = { id, head, state, err }
+    if state ~= 'available' then
+        ending[#ending + 1] = id
+    end
 end
-if #lacking > 0 then
+local expired = call('ZRANGEBYSCORE', EXPIRING, '-inf', now, 'LIMIT', 0, limit)
+
+-- Ends that nobody told, because a worker of a version without graphs wrote them, or a job was damaged.
+local untold = {}
+for _, id in ipairs(#rules > 0 and call('SRANDMEMBER', AWAITED, ENDS_MOST) or {}) do
+    local head = head_of(id)
+    if head and FINAL[head[STATE]] or call('EXISTS', JOB .. id) == 0 then
+        untold[#untold + 1] = id
+    end
+end
+
+for _, member in ipairs(expired) do
+    ending[#ending + 1] = string.sub(member, 17)
+end
+for _, id in ipairs(untold) do
+    ending[#ending + 1] = id
+end
+lacking = lacking + family().most_told(family().awaited_of(ending))
+if lacking > #ask[7] then
     return pack({ true, lacking })
 end
+
+for _, id in ipairs(untold) do
+    ended[#ended + 1] = { id, false }
+end
+for _, member in ipairs(expired) do
+    local id = string.sub(member, 17)
+    local head = head_of(id)
+    if head and WAITS[head[STATE]] then
+        withdraw(id, head, now, ask[9])
+    else
+        drop(EXPIRING, member)  -- it is damaged, or an older worker has started it
+    end
+end
+tell_all(now)
+if kit then
+    kit.write()
+    kit = nil  -- each gate is looked at when its turn comes
+end
+flush()
+
+local opening = call('EXISTS', OPENING) == 1 and gates().due(now, limit) or 0
+local opened = look_at_gates(now)
+kit = nil  -- what is rescued comes to them behind that
 
 local due = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
 for _, member in ipairs(due) do
@@ -81,6 +125,7 @@ for _, member in ipairs(due) do
     local head = head_of(id)
     if head then
         leave(id, head)
+        head[RUN_AT] = tonumber(head[RUN_AT]) - lead_of(id)
         enter(id, head, 'available')
         save(id, head)
     else
@@ -90,11 +135,11 @@ for _, member in ipairs(due) do
 end
 
 local rescued, discarded, cancelled = 0, {}, 0
-for _, one in ipairs(expired) do
+for _, one in ipairs(lost) do
     local id, head, state, err = one[1], one[2], one[3], one[4]
     local flow = call('HGET', JOB .. id, 'g')
     if flow then
-        gates().give_back(flow)
+        gates().give_back(id, flow, not head or FINAL[state], nil, nil, 'failed', now)
     end
     if head then
         record(id, head, now, 'rescue', err)
@@ -113,19 +158,17 @@ for _, one in ipairs(expired) do
             cancelled = cancelled + 1
         else
             discarded[#discarded + 1] = id
-            if head[ON_DEAD] then
-                insert_told(head, id, tellers[id][1], tellers[id][2], ask[8], now)
-            end
+            family().tell_of_dead(id, head, now)
         end
     else
         drop(LEASES, id)
         set_aside(id, tonumber(call('ZSCORE', ALL, id) or 0), 'running', nil, nil, now)
     end
 end
+tell_all(now)
 flush()
 
-local opening = call('EXISTS', OPENING) == 1 and gates().due(now, limit) or 0
-local opened = look_at_gates(now)
+opened = opened + look_at_gates(now)
 if #rules > 0 and call('EXISTS', GATES) == 1 then
     opened = opened + gates().recount(now)
 end
@@ -201,17 +244,42 @@ if #rules > 0 then
         end
     end
 end
+
+-- Keys: a row that holds no more goes when its job is gone; while it is there, a retry may bring it back.
+if #rules > 0 then
+    for _, key in ipairs(call('ZRANGEBYSCORE', HELD_DUE, '-inf', now, 'LIMIT', 0, KEYS_MOST)) do
+        local text = call('HGET', HELD, key)
+        local fine, row = pcall(cmsgpack.unpack, text or '')
+        if fine and text and row[3] > now then
+            add(HELD_DUE, row[3], key)
+        elseif fine and text and call('EXISTS', JOB .. row[1]) == 1 then
+            add(HELD_DUE, now + HOUR, key)
+        else
+            call('HDEL', HELD, key)
+            drop(HELD_DUE, key)
+        end
+    end
+end
 flush()
+
+if #rules > 0 then
+    local counted = call('HGETALL', COUNTS)
+    for place = 1, #counted, 2 do
+        if counted[place + 1] == '0' then
+            call('HDEL', COUNTS, counted[place])
+        end
+    end
+end
 save_seq()
 ring()
 
 local next_due
-for _, key in ipairs({ DUE, LEASES, OPENING }) do
+for _, key in ipairs({ DUE, LEASES, OPENING, EXPIRING }) do
     local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
     local moment = tonumber(first[2])
     if moment and (not next_due or moment < next_due) then
         next_due = moment
     end
 end
-local most = math.max(#due, #expired, #gone, pruned, opening)
-return pack({ false, #due, rescued, discarded, cancelled, gone, pruned, opened, now, most >= limit, next_due or false })
+local most = math.max(#expired, #due, #lost, #gone, pruned, opening)
+return pack({ false, supply.used, #expired, #due, rescued, discarded, cancelled, gone, pruned, opened, now, most >= limit, next_due or false })

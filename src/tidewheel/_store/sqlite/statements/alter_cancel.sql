@@ -1,6 +1,6 @@
 -- Cancel a job that waits.
--- takes: finished_at, prune_at, seq
+-- takes: finished_at, prune_at, error, seq
 UPDATE tidewheel_jobs
-SET state = 'cancelled', finished_at = ?, prune_at = ?, lease_until = NULL, cancel_requested = 0,
-    parked_by = NULL
+SET state = 'cancelled', finished_at = ?, prune_at = ?, error = coalesce(?, error), lease_until = NULL,
+    cancel_requested = 0, parked_by = NULL
 WHERE seq = ?

@@ -1,4 +1,4 @@
--- Let the next sweep look at what waits at the gates of a limit, but for those of which something of their own is said.
+-- Let the next sweep look at what waits at the gates of a limit. A key of which something of its own is said is among them:
+-- what is not said of it comes from the limit.
 -- takes: now, limit
-UPDATE tidewheel_gates SET opens_at = ?
-WHERE "limit" = ? AND waiting AND (key = "limit" OR NOT EXISTS (SELECT 1 FROM tidewheel_limits WHERE name = key))
+UPDATE tidewheel_gates SET opens_at = ? WHERE "limit" = ? AND waiting

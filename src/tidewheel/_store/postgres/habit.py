@@ -1,0 +1,41 @@
+"""Which way a claim tries first: as its queues were the last time. Another way is slower, and as good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+_AGAIN: Final = 50
+"""After so many claims in rounds a queue whose gates were not plainly open is given another try."""
+
+
+class Habit:
+    """What the queues of a session were like."""
+
+    def __init__(self) -> None:
+        self._limited = set[str]()
+        self._tight: dict[str, int] = {}
+
+    def plain(self, queues: Sequence[str]) -> bool:
+        """No job with limits was met there."""
+        return self._limited.isdisjoint(queues)
+
+    def open(self, queues: Sequence[str]) -> bool:
+        """The gates were plainly open (`gates_claim.sql`), or it is time to see whether they are."""
+        for queue in queues:
+            left = self._tight.get(queue, 0)
+            if left > 1:
+                self._tight[queue] = left - 1
+                return False
+        return True
+
+    def was_tight(self, queues: Sequence[str]) -> None:
+        """A gate was not plainly open."""
+        self._tight.update(dict.fromkeys(queues, _AGAIN))
+
+    def met(self, queues: Sequence[str], *, limited: bool) -> None:
+        """Jobs were met there, some with limits or none."""
+        (self._limited.update if limited else self._limited.difference_update)(queues)
+        for queue in queues:
+            if not limited:
+                self._tight.pop(queue, None)

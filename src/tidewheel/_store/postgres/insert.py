@@ -1,0 +1,103 @@
+"""Adding jobs: an id or a unique key that is taken is found out by the insert itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidewheel._model.flow import order_key_of
+from tidewheel._model.job import NewJob
+from tidewheel._model.query import Enqueued
+from tidewheel._model.state import JobState
+from tidewheel._model.worker import Wakeup
+from tidewheel._store.postgres.call import Call
+from tidewheel._store.postgres.rows import MORE, NEW, columns, more_row, new_row
+from tidewheel._store.postgres.sql import rows_statement
+
+
+async def add(call: Call, jobs: Sequence[NewJob], now: int | None) -> list[Enqueued]:
+    """`WorkStore.enqueue` of jobs without rules, backlogs and children."""
+    parts = _without_twins(jobs)
+    if len(parts) == 1:
+        return await _add(call, jobs, now)
+    answers: list[Enqueued] = []
+    call.voice = None
+    async with call.connection.transaction():
+        for part in parts:
+            answers += await _add(call, part, now)
+    return answers
+
+
+def _without_twins(jobs: Sequence[NewJob]) -> list[Sequence[NewJob]]:
+    """The jobs, cut before an id comes again: an answer of the server names ids."""
+    if len({job.id for job in jobs}) == len(jobs):
+        return [jobs]
+    parts, part, seen = [], list[NewJob](), set[str]()
+    for job in jobs:
+        if job.id in seen:
+            parts.append(part)
+            part, seen = [], set()
+        part.append(job)
+        seen.add(job.id)
+    return [*parts, part]
+
+
+async def _add(call: Call, jobs: Sequence[NewJob], now: int | None) -> list[Enqueued]:
+    """Add jobs with different ids; who was left out is answered with the holder."""
+    answers: dict[str, Enqueued] = {}
+    left = jobs
+    while left:
+        added = await insert(call, left, now)
+        answers |= {job.id: Enqueued(job.id, inserted=True) for job in left if added is None or job.id in added}
+        left = [job for job in left if job.id not in answers]
+        if left:
+            asked = ([job.id for job in left], [job.unique_key for job in left])
+            for id, key, holder, state in await call.connection.fetch(call.sql("enqueue_holders"), *asked):
+                del key
+                answers[id] = Enqueued(holder, inserted=False, state=JobState(state))
+            # One whose holder ended this very moment is nobody's duplicate any more: it gets another turn.
+            left = [job for job in left if job.id not in answers]
+    return [answers[job.id] for job in jobs]
+
+
+def _more(job: NewJob) -> bool:
+    return job.expires_in is not None or job.backlog is not None or job.lead != 0 or order_key_of(job.flow) is not None
+
+
+async def insert(
+    call: Call,
+    jobs: Sequence[NewJob],
+    now: int | None,
+    *,
+    awaited: frozenset[str] = frozenset(),
+    parked: dict[str, str] | None = None,
+    places: dict[str, int] | None = None,
+) -> frozenset[str] | None:
+    """Add what can be added; gives the ids of those, None when it is all.
+
+    `awaited`: ids of those that others wait for. `parked`: by their ids, under what jobs wait from the beginning.
+    `places`: where those stand in the line that have their turns.
+    """
+    under, stands = parked or {}, places or {}
+    more = bool(awaited or under or stands) or any(map(_more, jobs))
+    if more:
+        rows = [
+            more_row(job, awaited=job.id in awaited or None, parked_by=under.get(job.id), stands_at=stands.get(job.id))
+            for job in jobs
+        ]
+    else:
+        rows = [new_row(job) for job in jobs]
+    # Jobs of one call have much in common; a value that all share is sent, and unpacked by the server, once.
+    names = MORE if more else NEW
+    values = columns(rows, len(names))
+    same = tuple([column.count(column[0]) == len(jobs) for column in values])
+    parameters = [column[0] if one else column for column, one in zip(values, same, strict=True)]
+    sql = rows_statement("enqueue_more" if more else "enqueue", call.schema, names, same)
+    row = await call.connection.fetchrow(sql, now, len(jobs), *(call.voice or (None, None)), *parameters)
+    assert row is not None  # noqa: S101 -- a count
+    count, available, ids, _ = row
+    if available:
+        call.hints.add(Wakeup.WORK)
+        call.said = call.voice is not None
+    if count > available or (more and any(job.expires_in is not None for job in jobs)):
+        call.hints.add(Wakeup.DUE)
+    return None if count == len(jobs) else frozenset(ids or ())

@@ -1,0 +1,8 @@
+-- The edges of a new parent. Of a child that has ended it says how.
+-- takes: parent, JSON list of [child, place, on_failure]
+INSERT INTO tidewheel_edges (parent, child, place, on_failure, state, result, error)
+SELECT ?1, jobs.id, named.value ->> 1, named.value ->> 2,
+    iif(jobs.finished_at IS NULL, NULL, jobs.state),
+    iif(jobs.finished_at IS NULL, NULL, jobs.result),
+    iif(jobs.finished_at IS NULL OR jobs.state = 'completed', NULL, jobs.error)
+FROM json_each(?2) AS named CROSS JOIN tidewheel_jobs AS jobs ON jobs.id = named.value ->> 0
