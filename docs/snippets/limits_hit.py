@@ -13,7 +13,7 @@ async def search(user: str, words: str) -> None: ...
 
 async def page(user: str) -> int:
     answer = await app.limits.hit("searches", key=user)
-    return 200 if answer.allowed else 429  # with answer.retry_at, in microseconds since 1970
+    return 200 if answer.allowed else 429  # answer.remaining, .retry_at, .reset_at: in microseconds since 1970
 
 
 async def main() -> None:

@@ -80,7 +80,7 @@ class Jobs:
 
     async def info(self, job_id: str) -> Job | None:
         """The row of a job, or None when there is none."""
-        (job,) = await (await self._app.opened()).get([job_id])
+        (job,) = await (await self._app.opened()).get([_id(job_id)])
         return job
 
     async def list(self, where: JobFilter | None = None, *, limit: int = 50, cursor: str | None = None) -> Page:
@@ -89,15 +89,15 @@ class Jobs:
 
     async def history(self, job_id: str) -> History | None:
         """A job with its attempts and log lines, or None."""
-        return await (await self._app.opened()).history(job_id)
+        return await (await self._app.opened()).history(_id(job_id))
 
     async def why(self, job_id: str) -> Why | None:
         """Why a job does not run now, or how it does; None when there is none. See `JobHandle.why`."""
-        return await explain(await self._app.opened(), job_id)
+        return await explain(await self._app.opened(), _id(job_id))
 
     async def children(self, job_id: str) -> tuple[Child, ...]:
         """The jobs that a job waits for, or waited, with their results; none when it has none, or is gone."""
-        return await children_of(await self._app.opened(), job_id)
+        return await children_of(await self._app.opened(), _id(job_id))
 
     async def cancel_graph(self, job_id: str) -> builtins.list[Altered]:
         """Cancel a job and all jobs that it waits for, those these wait for, and so on. What other jobs wait for, too,
@@ -106,7 +106,7 @@ class Jobs:
         Raises:
             JobNotFound: there is no such job.
         """
-        return await cancel_graph(await self._app.opened(), job_id)
+        return await cancel_graph(await self._app.opened(), _id(job_id))
 
     async def retry_graph(self, job_id: str) -> builtins.list[Altered]:
         """Run again, with fresh attempts, what was cancelled or given up of a job and of all jobs that it waits for. Jobs
@@ -115,7 +115,7 @@ class Jobs:
         Raises:
             JobNotFound: there is no such job, or one that would have to run again is gone. Nothing was changed.
         """
-        return await retry_graph(await self._app.opened(), job_id)
+        return await retry_graph(await self._app.opened(), _id(job_id))
 
     async def cancel(self, which: Sequence[str] | JobFilter) -> builtins.list[Altered]:
         """End waiting jobs, ask running ones to stop."""
@@ -249,7 +249,13 @@ class DeadLetters:
 def _ids(which: Sequence[str]) -> builtins.list[str]:
     if isinstance(which, str):  # or every letter would be taken for an id
         raise TypeError(f"{which!r} is one text. Give a list of ids: [{which!r}].")
-    return list(which)
+    return [_id(one) for one in which]
+
+
+def _id(job_id: object) -> str:
+    if not isinstance(job_id, str):
+        raise TypeError(f"{job_id!r} is no job id. Give its text: that of a handle is handle.id.")
+    return job_id
 
 
 def _dead(where: JobFilter | None) -> JobFilter:

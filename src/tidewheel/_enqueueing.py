@@ -167,9 +167,9 @@ def _reason(
     new = one.new
     if handle.did == "full":
         backlog = new.backlog
-        what = f"{backlog.most:,} jobs of {backlog.key!r} wait already" if backlog else "as many jobs wait as may"
+        most = f": {backlog.most:,} of {backlog.key!r}" if backlog else ""
         remedy = "Enqueue it later, start more workers, or give the task another Backlog."
-        return QueueFull(f"{where}{new.kind}: {what}. {remedy}", handles=handles)
+        return QueueFull(f"{where}{new.kind}: as many jobs wait as may{most}. {remedy}", handles=handles)
     key = f"the key {new.rule.key!r}" if new.rule else "its key"
     text = f"{where}{new.kind}: the job {handle.id} holds {key}. It was not enqueued: the task's Unique says 'raise'."
     return DuplicateJob(text, existing_id=handle.id, handles=handles)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -233,11 +234,14 @@ class _Entry(NamedTuple):
 
 
 def value_text(value: object) -> str:
-    """A key as the store has it: a single value as JSON would write it, a long one by its SHA-256.
+    """A key as the store has it: a single value as JSON would write it, a tuple of such as a JSON list, a long one by its
+    SHA-256.
 
     Raises:
         ValueError: nothing, or a value that is more than one; the message says what was found.
     """
+    if type(value) is tuple and value:
+        value = msgspec.json.encode([value_text(one) for one in value]).decode()
     if value is None or value == "":
         raise ValueError(f"found {value!r}; a key is a text, a number, or another single value")
     text = value if type(value) is str else _single(value)
@@ -252,7 +256,7 @@ def _single(value: object) -> str:
         plain = to_plain(value)
     except Exception:  # noqa: BLE001 -- no JSON type, or a type of the user's that fails
         plain = value
-    if isinstance(plain, bool | int | float):
+    if isinstance(plain, bool | int) or (isinstance(plain, float) and math.isfinite(plain)):
         return msgspec.json.encode(plain).decode()
     if not isinstance(plain, str) or not plain:
         sort = "an object" if isinstance(plain, dict) else "a list" if isinstance(plain, list | tuple) else ""

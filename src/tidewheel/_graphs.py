@@ -104,7 +104,8 @@ class _Graph:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.children: dict[str, list[str]] = {root: []}
+        self.children: dict[str, dict[str, None]] = {root: {}}
+        """In their order, each once."""
         self.parents: dict[str, set[str]] = {root: set()}
         """Of the children, also those outside."""
         self.failed: set[str] = set()
@@ -135,11 +136,11 @@ async def _below(store: Store, root: str) -> _Graph:
             graph.parents.setdefault(edge.child, set()).add(edge.parent)
             if edge.parent not in graph.children or edge.child in graph.children[edge.parent]:
                 continue  # a parent outside, or an edge that was seen from its other end
-            graph.children[edge.parent].append(edge.child)
+            graph.children[edge.parent][edge.child] = None
             if edge.state not in (None, JobState.COMPLETED):
                 graph.failed.add(edge.child)
             if edge.child not in graph.children:
-                graph.children[edge.child] = []
+                graph.children[edge.child] = {}
                 todo.append(edge.child)
     return graph
 

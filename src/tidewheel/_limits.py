@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from tidewheel._model.duration import Span, micros
 from tidewheel._model.errors import ConfigError
-from tidewheel._model.limit import SLIDING_MOST, Algorithm, Rule
+from tidewheel._model.limit import PAUSED, SLIDING_MOST, Algorithm, Rule
 from tidewheel._names import check_name
 from tidewheel._paths import Source, source_problem
 
@@ -102,7 +102,7 @@ class Rate:
         return self.count if self.burst is None else self.burst
 
     def _problems(self) -> Iterable[str]:
-        wrong = [*whole_problem("count", self.count), *per_problem(self.per)]
+        wrong = [*whole_problem("count", self.count), *span_problem("per", self.per)]
         if self.algorithm not in ("sliding", "bucket", "fixed"):
             wrong.append(f'algorithm={self.algorithm!r} must be "sliding", "bucket" or "fixed".')
         if self.burst is not None:
@@ -161,33 +161,31 @@ class Breaker:
         """An attempt is an attempt."""
 
     def _problems(self) -> Iterable[str]:
-        yield from whole_problem("failures", self.failures)
-        if not whole_problem("failures", self.failures) and self.failures > SLIDING_MOST:
-            yield f"failures={self.failures} is over {SLIDING_MOST}, the most that a breaker remembers. Give fewer."
-        yield from (problem.replace("per", "within", 1) for problem in per_problem(self.within))
-        yield from (problem.replace("per", "open_for", 1) for problem in per_problem(self.open_for))
+        yield from whole_problem("failures", self.failures, SLIDING_MOST)
+        yield from span_problem("within", self.within)
+        yield from span_problem("open_for", self.open_for)
         yield from whole_problem("probes", self.probes)
 
 
 AnyLimit: TypeAlias = Limit | Rate | Breaker
 
 
-def whole_problem(what: str, value: Any) -> list[str]:
+def whole_problem(what: str, value: Any, most: int = MOST) -> list[str]:
     """What is wrong with a number of starts."""
     if isinstance(value, bool) or not isinstance(value, int):
         return [f"{what}={value!r} is no whole number. Give 1 or more."]
-    if not 1 <= value <= MOST:
-        return [f"{what}={value} is out of range. Give 1 to {MOST:,}."]
+    if not 1 <= value <= most:
+        return [f"{what}={value} is out of range. Give 1 to {most:,}."]
     return []
 
 
-def per_problem(value: Any) -> list[str]:
-    """What is wrong with the time of a rate."""
+def span_problem(what: str, value: Any) -> list[str]:
+    """What is wrong with the time of a rate or a breaker."""
     try:
         span = micros(value)
     except (ValueError, TypeError) as error:
-        return [f"per: {error}"]
-    return [] if span else [f"per={value!r} is no time at all. Give seconds, or text such as '1m'."]
+        return [f"{what}: {error}"]
+    return [] if span else [f"{what}={value!r} is no time at all. Give seconds, or text such as '1m'."]
 
 
 def sliding_problem(count: Any, algorithm: str | None) -> list[str]:
@@ -205,6 +203,8 @@ def name_problem(name: Any) -> str:
         return str(error)
     if ":" in name:
         return f"{name!r} is not the name of a limit: a colon parts it from its keys. Give another name=."
+    if name.startswith(PAUSED):
+        return f"{name!r} is not the name of a limit: with {PAUSED!r} begin the pauses of tasks. Give another name=."
     return ""
 
 

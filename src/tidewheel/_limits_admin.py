@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tidewheel._flows import value_text
-from tidewheel._limits import Limit, per_problem, sliding_problem, whole_problem
+from tidewheel._limits import AnyLimit, Limit, sliding_problem, span_problem, whole_problem
 from tidewheel._model.duration import Span, micros
 from tidewheel._model.errors import ConfigError, LimitNotFound
 from tidewheel._model.flow import Pass
+from tidewheel._model.gate import capacity
 from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow, Rule, gate_key
 from tidewheel._pauses import is_pause
 from tidewheel._slots import LONGEST_WAIT, Slot
@@ -86,7 +87,7 @@ class Limits:
         given = {what: value for what, value in given.items() if value is not None}
         store = await self._app.opened()
         rows = await self._known(store, name)
-        if problems := _problems(name, given, rows[name].declared):
+        if problems := _problems(name, given, rows[name].declared, self._app.declarations.limits.get(name)):
             raise ConfigError(problems)
         if per is not None:
             given["per"] = micros(per)
@@ -131,18 +132,20 @@ class Limits:
 
         Raises:
             LimitNotFound: there is no such limit.
-            ConfigError: it counts what runs at once, so only a job can hold its slot; or a cost that is none.
+            ConfigError: it is no rate; a cost that is none, or more than the rate ever has; a key where there is none, none
+                where there is one.
         """
         store = await self._app.ready()
-        rows = await self._known(store, name)
+        row = (await self._known(store, name))[name]
         problems = whole_problem("cost", cost)
-        declared = rows[name].declared
-        if declared is not None and declared.count is None:
-            problems.append(f"{name!r} counts what runs at once; only a job can hold a slot. hit() is for a Rate.")
+        if row.declared is not None and row.declared.count is None:
+            other = "a breaker" if row.declared.failures else f"held, not taken from: app.limits.slot({name!r})"
+            problems.append(f"{name!r} is {other}. hit() is for a Rate.")
+        elif not problems and (most := max(capacity(one) for one in (row.declared, row.rule) if one)) < cost:
+            problems.append(f"cost={cost} never fits: {name!r} has {most:,} at most.")
         if problems:
             raise ConfigError(problems)
-        value = "" if key is None else self._value(name, key)
-        (answer,) = await store.hit([Hit(name, value, cost)])
+        (answer,) = await store.hit([Hit(name, self._asked(name, key), cost)])
         return answer
 
     def slot(self, name: str, *, key: object = None, wait: Span = "1m") -> Slot:
@@ -173,13 +176,13 @@ class Limits:
         """What a slot of a limit needs."""
         rows = await self._known(await self._app.ready(), name)
         declared, ours = rows[name].declared, self._app.declarations.limits.get(name)
+        if declared is not None and declared.failures is not None:
+            raise ConfigError(f"{name!r} is a breaker: it has no slots.")
         if declared is not None and declared.slots is None:
             raise ConfigError(f"{name!r} is a rate: nobody holds it. Use app.limits.hit({name!r}).")
         if isinstance(ours, Limit) and ours.order is not None:
             raise ConfigError(f"{name!r} has an order: only jobs can keep a place in it.")
-        if ours is not None and ours.key is not None and key is None:
-            raise ConfigError(f"The limit {name!r} has keys. Say whose slot it is: key=...")
-        return Pass(name, "" if key is None else self._value(name, key))
+        return Pass(name, self._asked(name, key))
 
     # -- parts
 
@@ -205,6 +208,13 @@ class Limits:
 
     def _gate(self, name: str, key: object) -> str:
         return name if key is None else gate_key(name, self._value(name, key))
+
+    def _asked(self, name: str, key: object) -> str:
+        """The key that somebody asks for by hand; empty for a limit without keys."""
+        ours = self._app.declarations.limits.get(name)
+        if ours is not None and ours.key is not None and key is None:
+            raise ConfigError(f"The limit {name!r} has keys. Say whose it is: key=...")
+        return "" if key is None else self._value(name, key)
 
     def _value(self, name: str, key: object) -> str:
         ours = self._app.declarations.limits.get(name)
@@ -242,20 +252,24 @@ def _remedy(name: str, near: builtins.list[str], names: builtins.list[str]) -> s
     return "None was declared yet: a worker does that when it starts, an app when it enqueues."
 
 
-def _problems(name: str, given: dict[str, Any], declared: Rule | None) -> builtins.list[str]:
-    """What is wrong with an operator's numbers."""
+def _problems(name: str, given: dict[str, Any], declared: Rule | None, ours: AnyLimit | None) -> builtins.list[str]:
+    """What is wrong with an operator's numbers. `ours`: what this app declares."""
     if not given:
         return [f"{name}: nothing was given to set. Give slots=, or count= and per=; pause() stops a limit."]
     problems = [
         one for what in ("slots", "count", "burst") if what in given for one in whole_problem(what, given[what])
     ]
     if "per" in given:
-        problems += per_problem(given["per"])
+        problems += span_problem("per", given["per"])
     rule = declared or _NOTHING
     if "count" in given:
         problems += sliding_problem(given["count"], rule.algorithm if rule.count is not None else "bucket")
     if rule.slots is not None and (wrong := [what for what in given if what != "slots"]):
         problems.append(f"it counts what runs at once, so it has slots, and no {' or '.join(wrong)}.")
+    if isinstance(ours, Limit) and ours.order is not None:
+        problems.append(
+            "it has an order, one job after the other, which stands in the code. pause() and resume() work."
+        )
     if rule.failures is not None:
         problems.append("it is a breaker, whose numbers stand in the code. pause() and resume() work.")
     if rule.count is not None and "slots" in given:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import builtins
 import difflib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from tidewheel._model.limit import LimitRow, Rule
+from tidewheel._model.limit import PAUSED, LimitRow, Rule
 from tidewheel._names import check_name
 
 if TYPE_CHECKING:
     from tidewheel._app import App
     from tidewheel._store.base import Store
-
-PREFIX: Final = "tidewheel.paused."
-"""Before a task's name: how the store knows its pause."""
 
 
 class Pauses:
@@ -41,11 +38,11 @@ class Pauses:
         Raises:
             ValueError: a bad name, or no task of this app, if it has any.
         """
-        await self._say(LimitRow(name=PREFIX + self._known(task), operator=Rule(paused=True)))
+        await self._say(LimitRow(name=PAUSED + self._known(task), operator=Rule(paused=True)))
 
     async def resume(self, task: str) -> None:
         """Start its jobs again. Raises ValueError for a bad name."""
-        await self._say(LimitRow(name=PREFIX + check_name(task, "a task name")))
+        await self._say(LimitRow(name=PAUSED + check_name(task, "a task name")))
 
     async def _say(self, row: LimitRow) -> None:
         await (await self._app.opened()).put_limits([row], declared=False)
@@ -61,10 +58,10 @@ class Pauses:
 
 def is_pause(name: str) -> bool:
     """Whether a row of limits is the pause of a task."""
-    return name.startswith(PREFIX)
+    return name.startswith(PAUSED)
 
 
 async def paused_kinds(store: Store) -> frozenset[str]:
     """The kinds that nobody should start now."""
     rows = [row for row in await store.limits() if is_pause(row.name)]
-    return frozenset(row.name.removeprefix(PREFIX) for row in rows if row.operator is not None and row.operator.paused)
+    return frozenset(row.name.removeprefix(PAUSED) for row in rows if row.operator is not None and row.operator.paused)

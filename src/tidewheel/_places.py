@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tidewheel._flows import value_text
-from tidewheel._limits import MOST, name_problem, refuse, whole_problem
+from tidewheel._limits import name_problem, refuse, whole_problem
 from tidewheel._model import enqueue_rule as model
+from tidewheel._model.duration import LONGEST, Span, human, micros
 from tidewheel._model.errors import ConfigError, LimitKeyError
 from tidewheel._model.job import LAST_PRIORITY
 from tidewheel._paths import NotFound, Source, reader, shown, source_problem, source_text
@@ -24,6 +25,9 @@ served quickly has soon paid for it.
 """
 _LIGHTEST: Final = 0.001
 _HEAVIEST: Final = 1000
+_DEAREST: Final = 1_000_000
+_LONGEST_AGEING: Final = LONGEST // LAST_PRIORITY
+"""So no place in line is further back than the longest duration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Fair:
     Args:
         key: whose job it is: a path over the handler's arguments (`"args.tenant"`), or a function of the arguments by name.
         weights: by tenant, how many turns it has while one of weight 1, which all others have, has one: 0.001 to 1000.
-        cost: how many turns one job takes; a number, or a path or function as `key` takes them. Default 1.
+        cost: how many turns one job takes, 1 to 1,000,000; a number, or a path or function as `key` takes them. Default 1.
         name: tasks that give the same name have their turns together. Default: the task's name.
 
     Raises:
@@ -49,7 +53,7 @@ class Fair:
         wrong = [f"key: {problem}"] if (problem := source_problem(self.key)) else []
         wrong += _weight_problems(self.weights)
         if isinstance(self.cost, int):
-            wrong += whole_problem("cost", self.cost)
+            wrong += whole_problem("cost", self.cost, _DEAREST)
         elif problem := source_problem(self.cost):
             wrong.append(f"cost: {problem}")
         if self.name is not None and (problem := name_problem(self.name)):
@@ -109,8 +113,8 @@ class Turns:
     def _checked(self, source: Source, read: Callable[[Any], object]) -> Callable[[Any], int]:
         def cost(arguments: Any) -> int:
             found = self._read("cost", source, read, arguments)
-            if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= MOST:
-                wrong = f"found {shown(found)}; a cost is a whole number, 1 to {MOST:,}"
+            if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= _DEAREST:
+                wrong = f"found {shown(found)}; a cost is a whole number, 1 to {_DEAREST:,}"
                 raise self._wrong("cost", source, wrong)
             return found
 
@@ -133,6 +137,20 @@ def _tenant(tenant: object) -> str:
         return value_text(tenant)
     except ValueError as error:
         raise ConfigError(f"Fair: weights: {error}") from None
+
+
+def ageing_of(value: Span) -> int:
+    """The wait that is worth one step of priority, in microseconds.
+
+    Raises:
+        ValueError, TypeError: a time that cannot work.
+    """
+    span = micros(value)
+    if span == 0:
+        raise ValueError(f"{value!r} is no time at all. Leave it out, and priorities stay as they are.")
+    if span > _LONGEST_AGEING:
+        raise ValueError(f"{value!r} is too long. Give at most {human(_LONGEST_AGEING)}.")
+    return span
 
 
 def lead_of(priority: int, ageing: int) -> int:

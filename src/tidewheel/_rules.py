@@ -278,6 +278,8 @@ def _replace_problems(replace: object, on_conflict: str) -> list[str]:
             wrong.append(f"replace: {state!r} is no state in which a job can change. There are: {', '.join(_FIELDS)}.")
         elif isinstance(fields, str) or not isinstance(fields, Sequence):
             wrong.append(f"replace[{state!r}]={fields!r} must be a list of fields: [{fields!r}].")
+        elif not fields:
+            wrong.append(f"replace[{state!r}]={fields!r} changes nothing. Name fields, or leave the state out.")
         else:
             allowed = cast("Sequence[object]", _FIELDS[state])
             bad = [repr(field) for field in fields if field not in allowed]

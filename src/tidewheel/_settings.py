@@ -15,7 +15,7 @@ from tidewheel._model.job import DEFAULT_PRIORITY, DEFAULT_QUEUE, FIRST_PRIORITY
 from tidewheel._model.retention import Retention
 from tidewheel._model.retry import RetryPolicy
 from tidewheel._names import check_name
-from tidewheel._places import Fair
+from tidewheel._places import Fair, ageing_of
 from tidewheel._rules import AnyRule, Backlog, Debounce, Idempotent, KeepLast, Throttle, Unique
 from tidewheel._serde import encode
 
@@ -192,6 +192,8 @@ def _unique(value: Any) -> bool | str | Unique:
     if not isinstance(value, str) or not 1 <= len(value) <= 200:
         raise ValueError(f"{value!r} must be True (by arguments), a text of 1 to 200 characters, or a Unique(...).")
     value.encode()  # a lone surrogate would fail in the store; UnicodeEncodeError is a ValueError
+    if "\0" in value:
+        raise ValueError(f"{value!r} has a NUL in it, which some stores do not take. Leave it out.")
     return value
 
 
@@ -264,5 +266,5 @@ _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "max_crashes": _crashes,
     "per_worker": _per_worker,
     "fair": _instance(Fair),
-    "ageing": lambda value: _time(value, "Leave it out, and priorities stay as they are."),
+    "ageing": ageing_of,
 }

@@ -19,6 +19,7 @@ import msgspec
 from tidewheel._evidence import HOLDERS, Facts, GateFact, suspect
 from tidewheel._model.duration import human
 from tidewheel._model.flow import CHILDREN, EXPIRED
+from tidewheel._model.graph import CHILD_FAILED
 from tidewheel._model.limit import ROOM_MOST, GateRow, Rule
 from tidewheel._model.state import WAITING_STATES, JobState
 from tidewheel._phrases import (
@@ -166,7 +167,7 @@ def _ended(facts: Facts) -> Why:
         by_rule = job.error is not None and job.error.type.startswith("tidewheel.")
         reason = f" ({error_line(job)})" if by_rule else ""
         text = f"It was cancelled {when}{reason}. To run it after all: tidewheel jobs retry {job.id}"
-    elif job.error is not None and job.error.type == "tidewheel.ChildFailed":
+    elif job.error is not None and job.error.type == CHILD_FAILED:
         text = (
             f"It was given up {when}, before it started: {error_line(job)}. "
             f"To run it again with its children: tidewheel jobs retry --graph {job.id}"

@@ -11,13 +11,13 @@ from msgspec.structs import replace
 from tidewheel._evidence import suspect
 from tidewheel._facts import explain
 from tidewheel._model.job import Lease
-from tidewheel._model.limit import GateRow
+from tidewheel._model.limit import PAUSED, GateRow
 from tidewheel._model.outcome import Complete
 from tidewheel._model.query import Action, JobFilter, StoreInfo
 from tidewheel._model.queue import QueueSettings
 from tidewheel._model.state import JobState
 from tidewheel._model.worker import LeaseBeat, Want, WorkerInfo
-from tidewheel._pauses import PREFIX, paused_kinds
+from tidewheel._pauses import paused_kinds
 from tidewheel._why import Why
 from tidewheel.testing.conformance.kit import LEASE, Kit, worker_info
 
@@ -113,7 +113,7 @@ class World:
         elif answer.code == "queue_paused":
             await kit.store.put_queues([QueueSettings(name=row.queue)])
         elif answer.code == "task_paused":
-            await kit.overrule(PREFIX + row.kind)
+            await kit.overrule(PAUSED + row.kind)
         elif answer.code in ("no_worker", "unknown_task"):
             await self.hire(f"new-{len(self.crew)}", queues=(row.queue,), kinds=(row.kind,))
         elif answer.code == "limit_undeclared":

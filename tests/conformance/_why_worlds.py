@@ -9,10 +9,10 @@ from tests.conformance._why_kit import World
 
 from tidewheel._model.after import After
 from tidewheel._model.flow import Pass
+from tidewheel._model.limit import PAUSED
 from tidewheel._model.outcome import RetryLater
 from tidewheel._model.query import Action
 from tidewheel._model.queue import QueueSettings
-from tidewheel._pauses import PREFIX
 from tidewheel.testing.conformance.kit import BOOM, HOUR, MINUTE, flow
 
 Given: TypeAlias = tuple[str, tuple[str, ...]]
@@ -220,7 +220,7 @@ async def queue_paused(world: World) -> Given:
 
 async def task_paused(world: World) -> Given:
     await world.hire()
-    await world.kit.overrule(PREFIX + "work", paused=True)
+    await world.kit.overrule(PAUSED + "work", paused=True)
     return await world.kit.put(), ("'work' is paused", "tidewheel tasks resume work")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import count
 
 import pytest
+from tests.conformance._schemas import Schemas
 from tests.servers import redis as redis_server
 from tests.servers._process import wanted
 from tests.servers.postgres import SOURCES, Postgres, running
@@ -33,6 +35,12 @@ def redis() -> Iterator[Redis]:
     """A private Valkey, which comes as a wheel."""
     with wanted(redis_server.running("valkey")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def schemas() -> Callable[[Postgres], Schemas]:
+    """Of each server, schemas that are used again and again."""
+    return cache(Schemas)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from click.testing import CliRunner
+from tests.conformance._schemas import Schemas
 from tests.servers._process import wanted
 from tests.servers.pgbouncer import PgBouncer, pooling
 from tests.servers.postgres import Postgres
@@ -36,11 +37,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def make_store(
     pgbouncer: PgBouncer,
     newest_postgres: Postgres,
-    new_schema: Callable[[], str],
+    schemas: Callable[[Postgres], Schemas],
     record_property: Callable[[str, object], None],
-) -> StoreMaker:
+) -> Iterator[StoreMaker]:
     record_property("store", f"{newest_postgres.name} behind {pgbouncer.name}")
-    return lambda env: PostgresStore(f"{pgbouncer.url}?schema={new_schema()}", env)
+    with schemas(newest_postgres).some() as schema:
+        yield lambda env: PostgresStore(f"{pgbouncer.url}?schema={schema()}", env)
 
 
 async def test_transaction_pooling_is_noticed_on_opening_and_polling_takes_over(

@@ -20,6 +20,7 @@ HOT = {
     "claim_mark": "INTEGER PRIMARY KEY (rowid=?)",
     "claim_read": "INTEGER PRIMARY KEY (rowid=?)",
     "settle_complete": "tidewheel_jobs_id (id=?)",
+    "settle_all": "tidewheel_jobs_id (id=?)",
     "settle_row": "tidewheel_jobs_id (id=?)",
     "beat_extend": "tidewheel_jobs_id (id=?)",
     "beat_held": "tidewheel_jobs_id (id=?)",
@@ -66,6 +67,7 @@ HOT = {
     "graph_parents": "tidewheel_jobs_id (id=?)",
     "graph_reopen": "tidewheel_edges_child (child=?)",
     "graph_waits": "tidewheel_edges_open (parent=?)",
+    "graph_untold": "tidewheel_jobs_id (id=?)",
     "graph_list": "tidewheel_edges_child (child=?)",
     "delete_edges": "tidewheel_edges USING PRIMARY KEY (parent=?)",
 }

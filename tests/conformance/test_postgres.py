@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from tests.conformance._schemas import Schemas
 from tests.servers.postgres import Postgres
 
 from tidewheel._store.postgres import PostgresStore
@@ -14,7 +15,8 @@ from tidewheel.testing.conformance.kit import StoreMaker
 
 @pytest.fixture
 def make_store(
-    postgres: Postgres, new_schema: Callable[[], str], record_property: Callable[[str, object], None]
-) -> StoreMaker:
+    postgres: Postgres, schemas: Callable[[Postgres], Schemas], record_property: Callable[[str, object], None]
+) -> Iterator[StoreMaker]:
     record_property("store", postgres.name)
-    return lambda env: PostgresStore(f"{postgres.url}?schema={new_schema()}", env)
+    with schemas(postgres).some() as schema:
+        yield lambda env: PostgresStore(f"{postgres.url}?schema={schema()}", env)

@@ -13,13 +13,20 @@ from tests.servers.postgres import Postgres
 
 from tidewheel._model.enqueue_rule import Backlog, EnqueueRule
 from tidewheel._model.job import NewJob
-from tidewheel._model.query import Enqueued
+from tidewheel._model.query import Action, Enqueued
+from tidewheel._model.retention import FOREVER, Retention, RetentionRule
 from tidewheel._model.state import JobState
 from tidewheel._store.postgres import PostgresStore, desk
 from tidewheel._store.postgres.gates import Overtaken
+from tidewheel._store.postgres.sql import with_schema
 from tidewheel.testing.conformance.kit import HOUR, MINUTE
 
 REPLACE = EnqueueRule(key="k", holds="waiting", on_conflict="replace", replace={"available": ("args", "priority")})
+FOR_EVER = [RetentionRule("work", None, Retention(FOREVER, FOREVER))]
+SLOW_TO_READ = """
+    ALTER TABLE {schema}.keys RENAME TO real_keys;
+    CREATE VIEW {schema}.keys AS SELECT * FROM {schema}.real_keys WHERE (SELECT pg_advisory_xact_lock_shared(7)) IS NOT NULL;
+"""
 AWAY = "UPDATE {schema}.jobs SET state = 'running', lease_until = 1, parked_by = NULL WHERE id = $1"
 
 
@@ -171,3 +178,17 @@ async def test_a_sweep_does_not_wait_for_an_expired_job_that_is_in_hand(place: P
     async with place.holding(AWAY, "a"):
         assert (await place.two.sweep(now=START + HOUR)).expired == 1
     assert await place.states("b") == ["cancelled"]
+
+
+async def test_a_key_that_is_taken_just_before_a_sweep_would_forget_it_stays(place: Place) -> None:
+    """The sweep has begun to read keys and sees the dead job yet; until it has the key's row, that is the new job's."""
+    await ask(place.one, job("old", "k"))
+    await place.one.alter(["old"], Action.DELETE, now=START)
+    await place.own.execute(with_schema(SLOW_TO_READ, place.schema))
+    async with place.holding("SELECT pg_advisory_xact_lock(7)"):
+        sweeping = asyncio.ensure_future(place.two.sweep(retention=FOR_EVER, now=START))
+        await place.waiting(1)
+        assert await ask(place.one, job("new", "k")) == [Enqueued("new", inserted=True)]
+    await sweeping
+    (answer,) = await ask(place.one, job("newer", "k"))
+    assert (answer.id, answer.inserted) == ("new", False)

@@ -16,9 +16,11 @@ from tidewheel._model.after import After
 from tidewheel._model.job import Claimed, NewJob
 from tidewheel._model.outcome import Cancelled, Complete, Outcome
 from tidewheel._model.query import Accepted, Action
+from tidewheel._model.retention import FOREVER, Retention, RetentionRule
 from tidewheel._model.state import JobState
 from tidewheel.testing.conformance.kit import HOUR
 
+KEEP = [RetentionRule("work", None, Retention(FOREVER, FOREVER))]
 HELD = "SELECT FROM {schema}.jobs WHERE id = $1 FOR UPDATE"
 
 
@@ -176,3 +178,37 @@ async def test_a_sweep_tells_the_parents_of_those_that_expired(place: Place) -> 
     report = await place.two.sweep(now=START + HOUR)
     assert (report.expired, report.discarded) == (1, ())
     assert await place.states("a", "parent", "grandparent") == ["cancelled", "discarded", "discarded"]
+
+
+async def test_ends_that_code_without_graphs_told_nobody_are_told_by_a_sweep(place: Place) -> None:
+    children = ["ended", "gone", "waiting"]
+    await put(place, *map(job, children), *(job(f"of-{id}", id) for id in children))
+    await place.sql("UPDATE {schema}.jobs SET state = 'completed', finished_at = 1, result = '7' WHERE id = 'ended'")
+    await place.sql("DELETE FROM {schema}.jobs WHERE id = 'gone'")
+    await place.two.sweep(now=START)
+    parents = [f"of-{id}" for id in children]
+    assert await place.states(*parents) == ["parked"] * 3
+    await place.two.sweep(retention=KEEP, now=START)
+    assert await place.states(*parents) == ["available", "discarded", "parked"]
+    (edge,) = await place.one.edges(["of-ended"])
+    assert (edge.state, edge.result) == (JobState.COMPLETED, "7")
+
+
+async def test_a_child_that_is_retried_just_before_its_end_would_be_told_counts_as_live(place: Place) -> None:
+    await put(place, job("a"), job("parent", "a"))
+    await place.sql("UPDATE {schema}.jobs SET state = 'completed', finished_at = 1 WHERE id = 'a'")
+    async with place.holding(HELD, "a"):
+        sweep = asyncio.ensure_future(place.two.sweep(retention=KEEP, now=START))
+        await place.waiting(1)
+        await place.sql("UPDATE {schema}.jobs SET state = 'available', finished_at = NULL WHERE id = 'a'")
+    await sweep
+    assert await place.states("parent") == ["parked"]
+
+
+async def test_a_parent_that_code_without_graphs_removed_may_come_again(place: Place) -> None:
+    (a,) = await started(place, "a")
+    await put(place, job("parent", "a"))
+    await place.sql("DELETE FROM {schema}.jobs WHERE id = 'parent'")
+    await put(place, job("parent", "a"))
+    await place.settle(a)
+    assert await place.states("parent") == ["available"]

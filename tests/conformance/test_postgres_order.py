@@ -67,6 +67,22 @@ async def test_of_several_that_one_claim_has_in_hand_none_is_behind_another(plac
     assert await place.states("b", "c") == ["parked", "parked"]
 
 
+async def test_who_was_let_in_again_does_not_start_before_one_who_waits_since(place: Place) -> None:
+    """`c` came to the gate first, was behind `a`, and was let in again. Then `b` came, and waits there."""
+    await place.put("a", "b", "c", flow=LINE)
+    async with place.holding("SELECT FROM {schema}.jobs WHERE id IN ('a', 'b') FOR UPDATE"):
+        assert await ids(place) == []
+    (first,) = await place.claim(1)
+    async with place.holding("SELECT FROM {schema}.jobs WHERE id = 'c' FOR UPDATE"):
+        assert await ids(place) == []
+    assert await place.states("a", "b", "c") == ["running", "parked", "available"]
+    await place.settle(first)
+    assert await ids(place) in ([], ["b"])
+    assert await place.states("b", "c") != ["available", "running"]
+    assert await ids(place) in ([], ["b"])
+    assert (await place.gate("line:k")).holder == "b"
+
+
 async def test_the_job_behind_one_that_is_deleted_meanwhile_starts(place: Place) -> None:
     await place.put("a", "b", flow=LINE)
     async with place.own.transaction():

@@ -22,6 +22,7 @@ from tidewheel._model.job import NewJob
 from tidewheel._model.query import Action
 from tidewheel._model.retention import Retention, RetentionRule, keep
 from tidewheel._model.state import JobState
+from tidewheel._model.worker import Want
 from tidewheel._store.redis import RedisStore, rows, scripts
 
 NOW: Final = 1_768_478_400_000_000
@@ -184,6 +185,22 @@ async def test_who_expires_but_does_not_wait_is_left_alone(store: RedisStore) ->
     (row,) = await store.get(["a"])
     assert row
     assert row.state is JobState.RUNNING
+
+
+async def test_who_expires_and_was_with_a_worker_that_knows_nothing_of_it_ends_all_the_same(store: RedisStore) -> None:
+    await store.enqueue([job("a", expires_in=SECOND)])
+    await raw(store, "DEL", "expiring")
+    now = (await store.info()).now + SECOND
+    assert await store.claim([Want("default", 1)], kinds=["work"], worker="w", lease=SECOND, now=now) == []
+    assert (await store.sweep(now=now)).expired == 1
+
+
+@pytest.mark.parametrize("damage", [b"\x05", b"nonsense", b""])
+async def test_a_key_that_cannot_be_read_is_forgotten_by_a_sweep(store: RedisStore, damage: bytes) -> None:
+    await store.enqueue([job("a", rule=EnqueueRule(key="k"))])
+    await raw(store, "HSET", "keys", "k", damage)
+    await store.sweep(retention=[PRUNE_ALL], now=(await store.info()).now + 2 * 3600 * SECOND)
+    assert await raw(store, "EXISTS", "keys") == 0
 
 
 async def test_a_job_in_a_backlog_that_cannot_be_read_leaves_it(store: RedisStore) -> None:

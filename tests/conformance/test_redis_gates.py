@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from random import Random
 from typing import Any, Final, cast
 
 import msgspec
@@ -227,6 +229,32 @@ async def test_a_waiting_job_that_cannot_be_read_is_set_aside(store: RedisStore,
         JobState.COMPLETED: 1,
         JobState.DISCARDED: 1,
     }
+
+
+# --- a gate is passed in two ways: as a number (calm.lua), or as a table (gates.lua) ---
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_both_ways_past_a_gate_count_the_same_slots(store: RedisStore, seed: int) -> None:
+    await store.put_limits([LimitRow(name="tenant", declared=Rule(slots=3))], declared=True)
+    await store.put_limits([LimitRow(name="api", declared=Rule(slots=5))], declared=True)
+    await store.put_limits([LimitRow(name="tenant:b", operator=Rule(slots=2))], declared=False)
+    random, slots = Random(seed), {"api": 5, "tenant:a": 3, "tenant:b": 2}
+    ways = [Flow((Pass("tenant", "a"),)), Flow((Pass("tenant", "b"),)), Flow((Pass("api"),))]
+    ways += [Flow((Pass("api"), Pass("tenant", key))) for key in "ab"]
+    flows = {f"j{number:02}": random.choice(ways) for number in range(60)}
+    await store.enqueue([job(id, flow=flow_text(flow)) for id, flow in flows.items()])
+    running, ended = dict[str, Lease](), 0
+    while ended < len(flows):
+        found = await store.claim([Want("default", random.randint(1, 9))], kinds=["work"], worker="w", lease=HOUR)
+        running |= {one.id: one.lease for one in found}
+        held = Counter(one.key for id in running for one in flows[id].passes)
+        for gate in await store.gates():
+            assert (gate.used, held[gate.key] <= slots[gate.key]) == (held[gate.key], True), gate
+        over = random.sample(sorted(running), random.randint(0, len(running)))
+        await store.settle([Settlement(running.pop(id), Complete("1")) for id in over])
+        ended += len(over)
+    assert {gate.key: (gate.used, gate.waiting) for gate in await store.gates()} == dict.fromkeys(slots, (0, False))
 
 
 # --- nobody holds the server up ---

@@ -157,7 +157,7 @@ async def test_a_damaged_error_of_a_child_gives_its_parent_up_all_the_same(kit: 
     row = await kit.row(parent)
     assert row.state is JobState.DISCARDED
     assert row.error is not None
-    assert f"Its child {child} was cancelled" in row.error.message
+    assert f"It waited for {child}, which was cancelled" in row.error.message
 
 
 async def test_a_child_that_is_set_aside_is_told_to_its_parent(kit: Kit, path: Path) -> None:
@@ -166,6 +166,28 @@ async def test_a_child_that_is_set_aside_is_told_to_its_parent(kit: Kit, path: P
     change(path, "UPDATE tidewheel_jobs SET flow = '{' WHERE id = ?", child)
     assert await kit.claim() == []
     assert await kit.states(child, parent) == ["discarded", "discarded"]
+
+
+async def test_ends_that_code_without_graphs_told_nobody_are_told_by_a_sweep(kit: Kit, path: Path) -> None:
+    ended, gone, waiting = await kit.put(), await kit.put(), await kit.put(kind="other")
+    heard, given_up, waits = await put_parent(kit, ended), await put_parent(kit, gone), await put_parent(kit, waiting)
+    change(path, "UPDATE tidewheel_jobs SET state = 'completed', finished_at = 1, result = '7' WHERE id = ?", ended)
+    change(path, "DELETE FROM tidewheel_jobs WHERE id = ?", gone)
+    await kit.sweep()
+    assert await kit.states(heard, given_up, waits) == ["parked"] * 3
+    await kit.sweep(RetentionRule("other", None, PRUNE.retention))
+    assert await kit.states(heard, given_up, waits) == ["available", "discarded", "parked"]
+    assert [(edge.state, edge.result) for edge in await kit.store.edges([heard])] == [(JobState.COMPLETED, "7")]
+
+
+async def test_a_parent_that_code_without_graphs_removed_may_come_again(kit: Kit, path: Path) -> None:
+    child = await kit.put()
+    parent = await put_parent(kit, child)
+    change(path, "DELETE FROM tidewheel_jobs WHERE id = ?", parent)
+    (answer,) = await kit.enqueue(kit.new(id=parent, after=after(child)))
+    assert answer.inserted
+    await end(kit, Complete("1"))
+    assert await kit.states(parent) == ["available"]
 
 
 async def test_edges_go_with_their_parent(kit: Kit, path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tidewheel._model.outcome import Complete, Settlement
+from tidewheel._model.query import Accepted
 from tidewheel._model.retention import Retention, RetentionRule, keep
 from tidewheel._model.state import JobState
 from tidewheel._store.sqlite import SqliteStore
@@ -109,3 +110,53 @@ async def test_limited_and_plain_jobs_in_one_call(kit: Kit) -> None:
         await kit.store.settle([Settlement(job.lease, DONE) for job in claimed], now=kit.clock())
         assert await kit.states(*(job.id for job in claimed)) == ["completed"] * 3
     assert (await kit.gate("api")).used == 0
+
+
+async def used(kit: Kit) -> dict[str, int]:
+    return {row.key: row.used for row in await kit.store.gates(now=kit.clock())}
+
+
+async def test_slots_that_many_take_at_once_are_counted_exactly(kit: Kit) -> None:
+    """One, two and three of a gate by the jobs of one claim, beside those of two limits and of none."""
+    await kit.limit("api", slots=3)
+    await kit.limit("other", slots=10)
+    for passes in (["api:a"], *[["api:b"]] * 2, *[["api:c"]] * 3, ["api:d", "other"], ["other"], []):
+        await kit.put(flow=flow(*passes) if passes else None)
+    claimed = await kit.claim(20)
+    assert len(claimed) == 9
+    assert await used(kit) == {"api:a": 1, "api:b": 2, "api:c": 3, "api:d": 1, "other": 2}
+    await kit.store.settle([Settlement(job.lease, DONE) for job in claimed], now=kit.clock())
+    assert not any((await used(kit)).values())
+
+
+async def test_nothing_is_taken_at_once_when_one_gate_is_full(kit: Kit) -> None:
+    await kit.limit("api", slots=2)
+    await kit.put(flow=flow("api:c"))
+    assert len(await kit.claim()) == 1
+    ids = [await kit.put(flow=flow(f"api:{key}")) for key in "acc"]
+    assert await kit.claimed_ids() == ids[:2]
+    assert await used(kit) == {"api:a": 1, "api:c": 2}
+    assert await kit.states(ids[2]) == ["parked"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "answer", "left"),
+    [
+        ("UPDATE tidewheel_jobs SET awaited = 1 WHERE id = ?", "accepted", 0),
+        ("UPDATE tidewheel_jobs SET epoch = epoch + 1 WHERE id = ?", "stale", 1),
+        ("DELETE FROM tidewheel_jobs WHERE id = ?", "stale", 1),
+    ],
+    ids=["awaited", "lost", "gone"],
+)
+async def test_one_of_many_attempts_is_not_simply_over(kit: Kit, path: Path, sql: str, answer: str, left: int) -> None:
+    await kit.limit("api", slots=10)
+    ids, answers = list[str](), list[Accepted]()
+    for second in (False, True):  # by then the store knows what the jobs hold
+        ids = [await kit.put(flow=API) for _ in range(3)]
+        claimed = await kit.claim()
+        if second:
+            change(path, sql, ids[1])
+        answers = await kit.store.settle([Settlement(job.lease, DONE) for job in claimed], now=kit.clock())
+    assert [one.value for one in answers] == ["accepted", answer, "accepted"]
+    assert await kit.states(ids[0], ids[2]) == ["completed"] * 2
+    assert await used(kit) == {"api": left}

@@ -16,10 +16,10 @@ from tests.servers.redis import Redis
 
 from tidewheel._model.after import After
 from tidewheel._model.flow import Pass
+from tidewheel._model.limit import PAUSED
 from tidewheel._model.outcome import RetryLater
 from tidewheel._model.query import Action
 from tidewheel._model.queue import QueueSettings
-from tidewheel._pauses import PREFIX
 from tidewheel._store.base import Store
 from tidewheel._store.memory import MemoryStore
 from tidewheel._store.postgres import PostgresStore
@@ -101,7 +101,7 @@ async def test_a_parent_that_was_given_up(world: World) -> None:
     await world.kit.alter(Action.CANCEL, child)
     answer = await world.why(parent)
     assert answer.code == "ended"
-    assert "before it started: tidewheel.ChildFailed: Its child" in answer.text
+    assert "before it started: tidewheel.ChildFailed: It waited for" in answer.text
     assert f"tidewheel jobs retry --graph {parent}" in answer.text
 
 
@@ -192,6 +192,6 @@ async def obstructed(world: World, there: set[str]) -> str:
 
 async def paused(kit: Kit, there: set[str]) -> None:
     if "pause" in there:
-        await kit.overrule(PREFIX + "work", paused=True)
+        await kit.overrule(PAUSED + "work", paused=True)
     if "queue" in there:
         await kit.store.put_queues([QueueSettings(name="default", paused=True)])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
-from tests.e2e._harness import Site, WorkerProcess, all_ended
+from tests.e2e._harness import Site, WorkerProcess, all_ended, eventually
 from tests.e2e.apps import batched
 
 from tidewheel import App, JobHandle, JobState
@@ -18,15 +19,17 @@ JOBS = 150
 KILLS = 8
 
 
-def start(site: Site) -> WorkerProcess:
+def start(site: Site, url: str | None = None) -> WorkerProcess:
     words = ["-m", "tidewheel", "worker", "tests.e2e.apps.batched:app", "--lease", "1s", "--concurrency", "3"]
-    return site.start([*words, "--threads", "2"])
+    return site.start([*words, "--threads", "2"], url=url)
 
 
-async def add(site: Site, app: App, dice: random.Random) -> list[JobHandle[Any]]:
+async def add(
+    site: Site, app: App, dice: random.Random, *, kinds: tuple[str, ...] = ("pack", "load", "hop"), jobs: int = JOBS
+) -> list[JobHandle[Any]]:
     handles: list[JobHandle[Any]] = []
-    for kind in ("pack", "load", "hop"):
-        handles += await site.add(app, kind, *[(dice.uniform(0, 0.2),) for _ in range(JOBS)])
+    for kind in kinds:
+        handles += await site.add(app, kind, *[(dice.uniform(0, 0.2),) for _ in range(jobs)])
     return handles
 
 
@@ -68,3 +71,43 @@ async def test_a_stop_hands_back_what_is_collected_and_another_worker_takes_it(s
         assert {row.crashes for row in rows} == {0}
         assert await second.stop() == 0
         site.check()
+
+
+async def test_on_each_store_batches_are_of_one_key_and_who_fails_is_collected_again(site: Site, url: str) -> None:
+    dice = random.Random(9)
+    async with batched.build(url) as app:
+        handles = await add(site, app, dice, kinds=("pack", "load", "press"), jobs=24)
+        workers = [start(site, url) for _ in range(2)]
+        for worker in workers:
+            await worker.ready()
+        for turn in range(2):
+            await eventually(lambda: begun(site, workers), "a batch that runs")
+            await asyncio.sleep(dice.uniform(0, 0.1))
+            await asyncio.to_thread(workers[turn % 2].kill)
+            workers[turn % 2] = start(site, url)
+        rows = await all_ended(handles, app)
+        for worker in workers:
+            await worker.ready()
+            assert await worker.stop() == 0
+
+        assert Counter(row.state for row in rows) == {JobState.COMPLETED: len(handles)}
+        assert [row.id for row in rows if row.result != f'"{row.id}:{row.epoch}"'] == []  # what its last body gave
+        assert any(row.crashes for row in rows)
+        calls = defaultdict[str, list[dict[str, Any]]](list)
+        for line in site.lines("start"):
+            calls[line["call"]].append(line)
+        for call in calls.values():
+            assert len(call) <= (batched.PACK if call[0]["kind"] == "pack" else batched.LOAD).size
+            assert len({(one["kind"], one["worker"]) for one in call}) == 1
+            if call[0]["kind"] == "pack":
+                assert len({int(one["value"] * 1000) % 3 for one in call}) == 1
+        assert {call[0]["kind"] for call in calls.values() if len(call) > 1} == {"pack", "load", "press"}
+
+
+def begun(site: Site, workers: list[WorkerProcess]) -> bool:
+    """Whether a batch runs in one of them."""
+    said = Counter[int]()
+    for line in site.lines():
+        if "worker" in line:
+            said[line["worker"]] += {"start": 1, "end": -1, "fail": -1, "cut": -1}.get(line["what"], 0)
+    return any(said[worker.pid] > 0 for worker in workers if worker.alive)

@@ -24,6 +24,7 @@ from tidewheel import (
     current_job,
     fixed,
 )
+from tidewheel._engine.batch_call import BatchCall
 
 
 async def test_each_job_has_its_own_result(app: App) -> None:
@@ -34,6 +35,19 @@ async def test_each_job_has_its_own_result(app: App) -> None:
     jobs = await app.enqueue_many(double.job(n) for n in range(5))
     await run_all(app)
     assert [await job.result() for job in jobs] == [0, 2, 4, 6, 8]
+
+
+async def test_the_end_of_a_large_call_asks_nobody_who_else_is_in_it(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it takes seconds: each of ten thousand jobs would look at all the others."""
+    asked: list[BatchCall] = []
+    monkeypatch.setattr(BatchCall, "deserted", property(asked.append))
+
+    @app.task(batch=Batch(50, least=1))
+    async def double(numbers: list[int]) -> None: ...
+
+    await app.enqueue_many(double.job(n) for n in range(50))
+    await run_all(app)
+    assert asked == []
 
 
 async def test_an_exception_in_the_list_fails_its_job_alone(app: App) -> None:

@@ -36,11 +36,11 @@ def test_a_job_tells_the_breaker_of_its_key_how_it_ended(app: App) -> None:
 
 def test_a_breaker_that_cannot_work_is_refused_with_all_that_is_wrong() -> None:
     failures, within, open_for, probes = problems(lambda: Breaker(0, within=0, open_for="soon", probes=0))
-    assert failures == "Breaker: failures=0 is out of range. Give 1 to 1,000,000,000."
+    assert failures == "Breaker: failures=0 is out of range. Give 1 to 1,000."
     assert within == "Breaker: within=0 is no time at all. Give seconds, or text such as '1m'."
     assert open_for.startswith("Breaker: open_for: 'soon' is no duration.")
     assert probes == "Breaker: probes=0 is out of range. Give 1 to 1,000,000,000."
-    assert "over 1000" in problems(lambda: Breaker(2000, within=1, open_for=1))[0]
+    assert "failures=2000 is out of range" in problems(lambda: Breaker(2000, within=1, open_for=1))[0]
 
 
 def test_each_sort_of_limit_has_its_option(app: App) -> None:
@@ -60,6 +60,10 @@ async def test_its_numbers_stand_in_the_code(app: App) -> None:
     async with app:
         assert "whose numbers stand in the code" in (await _refused(app))
         assert (await app.limits.pause("fetch.breaker")).operator == Rule(paused=True)
+        with pytest.raises(ConfigError, match=r"'fetch\.breaker' is a breaker\. hit\(\) is for a Rate"):
+            await app.limits.hit("fetch.breaker")
+        with pytest.raises(ConfigError, match=r"'fetch\.breaker' is a breaker: it has no slots"):
+            await app.limits.slot("fetch.breaker").acquire()
 
 
 async def _refused(app: App) -> str:

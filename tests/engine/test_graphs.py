@@ -200,7 +200,9 @@ async def test_a_failed_child_fails_its_parents(app: App, ran: list[str], step: 
 
     await drain(app)
     assert ran == ["bad"]
-    with pytest.raises(JobFailed, match=r"tidewheel\.ChildFailed: Its child .* was discarded: tidewheel\.ChildFailed"):
+    with pytest.raises(
+        JobFailed, match=r"tidewheel\.ChildFailed: It waited for .*, which was discarded: ValueError: bad$"
+    ):
         await job.result()
 
 
@@ -220,8 +222,12 @@ async def test_a_failed_child_may_be_ignored(
 async def test_continue_starts_at_once(
     app: App, ran: list[str], step: AsyncTask[[str], str], total: AsyncTask[[], list[Any]]
 ) -> None:
-    later = step.options(delay=0.2).job("late")
-    job = await app.enqueue_graph(group([step.job("bad"), later], then=total.job(), on_failure="continue"))
+    @app.task
+    async def late() -> None:
+        await job.result()
+        ran.append("late")
+
+    job = await app.enqueue_graph(group([step.job("bad"), late.job()], then=total.job(), on_failure="continue"))
 
     await drain(app)
     assert await job.result() == ["discarded", None]
@@ -372,6 +378,16 @@ async def test_retry_graph_runs_what_failed_and_nothing_twice(
     await drain(app)
     assert ran[2:] == ["b", "total", "end"]
     assert await job.result() == "end"
+
+
+async def test_an_id_is_a_text(app: App, step: AsyncTask[[str], str]) -> None:
+    job: Any = await step.enqueue("a")
+    jobs = app.jobs
+    for call in (jobs.info, jobs.history, jobs.why, jobs.children, jobs.cancel_graph, jobs.retry_graph):
+        with pytest.raises(TypeError, match=r"is no job id\. Give its text: that of a handle is handle\.id"):
+            await call(job)
+    with pytest.raises(TypeError, match="None is no job id"):
+        await app.jobs.cancel([None])  # type: ignore[list-item]
 
 
 async def test_what_is_gone_cannot_run_again(app: App, step: AsyncTask[[str], str]) -> None:

@@ -116,6 +116,7 @@ def test_a_limit_with_a_name_is_shared(app: App) -> None:
         (lambda: Limit(MOST + 1), ["out of range"]),
         (lambda: Limit(1, name="a:b"), ["Limit 'a:b': 'a:b' is not the name of a limit: a colon"]),
         (lambda: Limit(1, name=" "), ["no spaces at its ends"]),
+        (lambda: Limit(1, name="tidewheel.paused.x"), ["with 'tidewheel.paused.' begin the pauses of tasks"]),
         (lambda: Limit(1, key="tenant"), ["'tenant' is no path over the arguments. Write one like args.tenant"]),
         (lambda: Limit(1, key="args"), ["no path"]),
         (lambda: Limit(1, key="args.a[-1]"), ["no path"]),
@@ -267,6 +268,8 @@ def test_a_path_into_a_dict_and_a_default(app: App) -> None:
         ("args.tenant[3]", "acme", "found nothing: args.tenant is 'acme', which has no places"),
         (lambda tenant: tenant["x"], {}, "failed with KeyError: 'x'"),
         (lambda tenant: object(), 1, "found <object object"),
+        (lambda tenant: float("nan"), 1, "found nan; a key is"),
+        (lambda tenant: float("-inf"), 1, "found -inf; a key is"),
     ],
 )
 def test_a_job_without_its_key_is_not_made(app: App, key: Any, tenant: Any, told: str) -> None:

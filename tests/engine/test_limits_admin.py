@@ -181,6 +181,7 @@ async def test_a_rate_by_hand(app: App) -> None:
 
     first = await app.limits.hit("api", key="ada")
     assert (first.allowed, first.remaining, first.retry_at) == (True, 2, None)
+    assert first.reset_at is not None
     assert (await app.limits.hit("api", key="ada", cost=2)).remaining == 0
     refused = await app.limits.hit("api", key="ada")
     assert not refused.allowed
@@ -206,11 +207,21 @@ def test_a_rate_by_hand_from_sync_code(app: App) -> None:
 def print_nothing() -> None: ...
 
 
+def print_user(user: str) -> None: ...
+
+
 async def test_hits_that_cannot_be(app: App, task: Any) -> None:
-    with pytest.raises(ConfigError, match="counts what runs at once; only a job can hold a slot"):
+    with pytest.raises(ConfigError, match=r"'api' is held, not taken from: app\.limits\.slot"):
         await app.limits.hit("api")
     with pytest.raises(ConfigError, match="cost=0 is out of range"):
         await app.limits.hit("vendor", cost=0)
+    with pytest.raises(ConfigError, match="cost=4 never fits: 'drip' has 3 at most"):
+        await app.limits.hit("drip", cost=4)
+    await app.limits.set("drip", burst=4)
+    assert (await app.limits.hit("drip", cost=4)).allowed
+    app.task(rate=Rate(1, per="1h", key="args.user", name="searches"))(print_user)
+    with pytest.raises(ConfigError, match=r"'searches' has keys\. Say whose it is: key="):
+        await app.limits.hit("searches")
 
 
 # --- at work ---

@@ -99,3 +99,9 @@ async def test_a_worker_keeps_the_order(app: App, order: Any, expected: list[int
         await app.enqueue_many(count.job(tenant, number) for number in (1, 2, 3) for tenant in seen)
         await app.worker(drain_and_exit=True, poll="10ms").run()
     assert seen == {"acme": expected, "bobs": expected}
+
+
+async def test_its_one_slot_stands_in_the_code(app: App) -> None:
+    app.task(concurrency=Limit(1, order="block", name="line"))(send)
+    with pytest.raises(ConfigError, match="line: it has an order, one job after the other"):
+        await app.limits.set("line", slots=3)

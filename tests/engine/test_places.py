@@ -57,7 +57,7 @@ def test_a_job_of_nobody_is_not_enqueued(tenant: Any) -> None:
         key(tenant)
 
 
-@pytest.mark.parametrize("pages", [0, -1, True, "3", 1.5])
+@pytest.mark.parametrize("pages", [0, -1, True, "3", 1.5, 1_000_001])
 def test_a_cost_is_a_whole_number(pages: Any) -> None:
     with pytest.raises(LimitKeyError, match=r"the cost of Fair, .*<lambda>, found .*; a cost is a whole number"):
         step("a", cost=lambda: pages)
@@ -69,6 +69,8 @@ def test_what_cannot_work_is_said_at_once() -> None:
     assert len(told.value.problems) == 5
     with pytest.raises(ConfigError, match="must say how much each tenant counts"):
         Fair("args.tenant", weights=3)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"cost=2000000 is out of range\. Give 1 to 1,000,000"):
+        Fair("args.tenant", cost=2_000_000)
     with pytest.raises(ConfigError) as told:
         App("memory://").task(fair=Fair("args.account", cost="args.size"))(send)
     assert [problem.partition(": '")[0] for problem in told.value.problems] == ["send: fair: key", "send: fair: cost"]
@@ -92,6 +94,9 @@ def test_turns_and_ageing_are_two_orders() -> None:
         new("a", fair=Fair("args.tenant"), ageing="1m")
     with pytest.raises(ConfigError, match="ageing: 0 is no time at all"):
         new("a", ageing=0)
+    with pytest.raises(ConfigError, match=r"ageing: '200w' is too long\. Give at most 73d4h"):
+        new("a", ageing="200w")
+    assert new("a", ageing="10w", priority=1).lead == 999 * 7 * 10 * 24 * 60 * MINUTE
 
 
 async def test_who_waits_long_enough_overtakes_a_higher_priority() -> None:

@@ -81,6 +81,7 @@ def test_a_task_without_rules_carries_none(app: App) -> None:
         ({"unique": Unique(key="args.page")}, "unique:send:1"),
         ({"unique": Unique(key=lambda tenant, page: f"{tenant}/{page}")}, "unique:send:acme/1"),
         ({"unique": Unique(key=lambda: "all")}, "unique:send:all"),
+        ({"unique": Unique(key=lambda tenant, page: (tenant, page))}, 'unique:send:["acme","1"]'),
         ({"unique": Unique(key="args.tenant", scope="queue"), "queue": "mail"}, "unique.queue:mail:acme"),
         ({"throttle": Throttle(1, per="10s")}, "throttle:send:"),
         ({"throttle": Throttle(1, per="10s", key="args.tenant")}, "throttle:send:acme"),
@@ -168,6 +169,14 @@ def test_a_job_may_say_otherwise(app: App) -> None:
     assert (plain.rule, plain.unique_key) == (None, "send:mine")
 
 
+def test_several_values_make_a_key_that_no_others_make(app: App) -> None:
+    made = task(app, unique=Unique(key=lambda tenant: (*tenant,)))
+
+    assert len({key(made, parts) for parts in (["a", "b"], ['a","b'], ["a,b"], ["ab"], ["b", "a"])}) == 5
+    assert key(made, ["a", 1]) == key(made, ["a", "1"])
+    assert len(key(made, ["x" * 150] * 3)) == len("unique:send:") + 64
+
+
 # --- what cannot work ---
 
 
@@ -200,12 +209,13 @@ def test_a_rule_that_cannot_work_names_field_and_value(make: Callable[[], object
 
 
 def test_states_and_fields_of_a_replace_are_named() -> None:
-    wrong: Any = {"running": ["args"], "available": ["run_at"], "retryable": "args"}
+    wrong: Any = {"running": ["args"], "available": ["run_at"], "retryable": "args", "scheduled": []}
 
     assert problems(lambda: Unique(on_conflict="replace", replace=wrong)) == (
         "Unique: replace: 'running' is no state in which a job can change. There are: scheduled, available, retryable.",
         "Unique: replace['available']: 'run_at' cannot change there. It takes: args, meta, tags, priority.",
         "Unique: replace['retryable']='args' must be a list of fields: ['args'].",
+        "Unique: replace['scheduled']=[] changes nothing. Name fields, or leave the state out.",
     )
 
 
@@ -223,6 +233,7 @@ def test_all_problems_of_a_rule_at_once() -> None:
         ({"unique": True, "debounce": Debounce(1)}, "unique and a Debounce were given"),
         ({"debounce": Debounce("1m"), "expires": "1m"}, "expires=1m is over when its delay of 1m is"),
         ({"expires": 0}, "expires: 0 is no time at all."),
+        ({"unique": "a\0"}, "unique: 'a\\x00' has a NUL in it"),
         ({"backlog": 0}, "backlog: Backlog: most=0 is out of range."),
         ({"backlog": True}, "backlog: True (bool) must be a Backlog."),
         ({"throttle": 5}, "throttle: 5 (int) must be a Throttle."),
@@ -271,6 +282,9 @@ def test_a_job_without_a_key_is_refused(app: App) -> None:
         made.job("acme")
     with pytest.raises(LimitKeyError, match=r"found None; a key is a text"):
         made.job({"id": None})
+    several = app.task(name="several", unique=Unique(key=lambda tenant, page: (tenant, page)))(send)
+    with pytest.raises(LimitKeyError, match=r"several: the key of Unique, .*found None; a key is a text"):
+        several.job(None)
 
 
 def test_a_check_finds_keys_that_may_not_be_there(app: App) -> None:
@@ -394,10 +408,10 @@ async def test_idempotency_and_plain_unique_go_together(app: App) -> None:
 
 async def test_a_backlog_rejects_or_drops(app: App) -> None:
     rejects = task(app, backlog=2)
-    with pytest.raises(QueueFull, match=r"1 of the 3 jobs .* 2 jobs of 'task:send' wait already") as told:
+    with pytest.raises(QueueFull, match=r"1 of the 3 jobs .* many jobs wait as may: 2 of 'task:send'") as told:
         await app.enqueue_many([rejects.job("acme") for _ in range(3)])
     assert [one.did for one in told.value.handles] == ["created", "created", "full"]
-    with pytest.raises(QueueFull, match=r"^send: 2 jobs"):
+    with pytest.raises(QueueFull, match=r"^send: as many jobs wait"):
         await rejects.enqueue("acme")
 
     drops = app.task(name="drops", backlog=Backlog(2, on_full="drop_oldest"))(send)

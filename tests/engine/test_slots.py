@@ -229,7 +229,7 @@ async def test_limits_that_nobody_can_hold(limited: App) -> None:
     limited.task(concurrency=Limit(1, key="args.value", name="line", order="block"))(echo)
     with pytest.raises(ConfigError, match="only jobs can keep a place"):
         await limited.limits.slot("line", key=1).acquire()
-    with pytest.raises(ConfigError, match="Say whose slot it is"):
+    with pytest.raises(ConfigError, match="Say whose it is"):
         await limited.limits.slot("tenant").acquire()
     with pytest.raises(ConfigError, match="has no keys"):
         await limited.limits.slot("api", key=5).acquire()

@@ -275,6 +275,24 @@ async def test_a_job_that_the_store_refuses_is_set_aside(app: App, shop: Shop, s
     assert await ids(app) == [written[0], written[2], written[1]]
 
 
+async def test_a_job_whose_backlog_is_full_keeps_its_row(
+    app: App, shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.task(backlog=1)
+    async def rare(number: int) -> None: ...
+
+    written = shop.write(*[rare.job(number) for number in range(3)], mail(app).job("other"))
+    for first in written[:3]:
+        await shop.outbox.relay()
+        assert await app.jobs.get(first) is not None
+        await app.jobs.cancel([first])
+    assert await app.jobs.get(written[3]) is not None
+    assert shop.ask("SELECT count(*) FROM tidewheel_outbox") == [(0,)]
+    assert [one.message for one in caplog.records] == [
+        f"Rows of an outbox stay for now, {number}: the backlog of their jobs is full." for number in (2, 1)
+    ]
+
+
 async def test_a_store_that_refuses_everything_stops_the_relay(app: App, shop: Shop, store: Picky) -> None:
     send = mail(app)
     written = shop.write(send.job("a"), send.job("b"))

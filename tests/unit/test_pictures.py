@@ -20,7 +20,20 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "name", ["life_of_a_job", "backoff", "transactions", "limits", "once", "graphs", "batches", "fair", "order"]
+    "name",
+    [
+        "life_of_a_job",
+        "backoff",
+        "transactions",
+        "limits",
+        "once",
+        "graphs",
+        "batches",
+        "fair",
+        "order",
+        "breaker",
+        "sharing",
+    ],
 )
 def test_a_picture_is_what_its_script_draws(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = script(f"{name}.py", monkeypatch)["draw"]()

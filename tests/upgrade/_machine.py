@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from tests.upgrade._worker import app_for
+
 from tidewheel import App, JobFilter, JobState
 
 _PROGRAM: Final = Path(__file__).with_name("_worker.py")
@@ -69,3 +71,29 @@ def finished(url: str) -> dict[str, tuple[JobState, int]]:
             return {job.id: (job.state, job.attempt) for job in page.jobs}
 
     return app.run_sync(look())
+
+
+def a_graph(url: str) -> list[str]:
+    """A parent and its children; gives the ids of those."""
+    app = app_for(url)
+
+    async def enqueue() -> list[str]:
+        async with app:
+            work = app.tasks["work"]
+            children = [work.options(id=f"child-{number}").job("child") for number in range(5)]
+            await app.enqueue_graph(work.options(id="parent").job("parent").after(*children))
+            return [child.id for child in children]
+
+    return app.run_sync(enqueue())
+
+
+def wait_for(url: str, ids: list[str]) -> None:
+    """Until these jobs have ended."""
+    app = app_for(url)
+
+    async def wait() -> None:
+        async with app:
+            for id in ids:
+                assert await app.ended(id, "work", 30)
+
+    app.run_sync(wait())

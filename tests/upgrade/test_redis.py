@@ -15,8 +15,7 @@ from tests.servers import redis as servers
 from tests.servers._process import wanted
 from tests.servers.redis import Redis
 from tests.servers.sentinel import ask
-from tests.upgrade._machine import Machine, finished
-from tests.upgrade._worker import app_for
+from tests.upgrade._machine import Machine, a_graph, finished, wait_for
 
 from tidewheel import App, JobState, SchemaMismatch
 from tidewheel._model.job import NewJob
@@ -70,9 +69,9 @@ def test_the_code_before_goes_on_beside_todays(machine: Machine, url: str) -> No
 
 def test_what_the_code_before_tells_nobody_is_told_by_todays(machine: Machine, url: str) -> None:
     """It knows nothing of graphs: it ends a child and goes on, and the parent is not lost."""
-    children = asyncio.run(_a_graph(url))
+    children = a_graph(url)
     old = machine.working("before", url)
-    asyncio.run(_ended(url, children))
+    wait_for(url, children)
     old.kill()
     assert finished(url)["parent"] == (JobState.PARKED, 0)
     machine.run("today", "drain", url)
@@ -103,21 +102,6 @@ def test_what_the_code_before_left_is_taken_over(machine: Machine, url: str) -> 
         "suspect-1": (JobState.COMPLETED, 2),
         "suspect-2": (JobState.COMPLETED, 2),
     }
-
-
-async def _a_graph(url: str) -> list[str]:
-    """A parent and its children; gives the ids of those."""
-    async with app_for(url) as app:
-        work = app.tasks["work"]
-        children = [work.options(id=f"child-{number}").job("child") for number in range(5)]
-        await app.enqueue_graph(work.options(id="parent").job("parent").after(*children))
-    return [child.id for child in children]
-
-
-async def _ended(url: str, ids: list[str]) -> None:
-    async with app_for(url) as app:
-        for id in ids:
-            assert await app.ended(id, "work", 30)
 
 
 async def _claimed_and_handed_back(url: str) -> list[str]:

@@ -54,7 +54,8 @@ class Wait(click.ParamType[str]):
 @click.option("--priority", type=click.IntRange(1, 1000), help="1 is first, 1000 last.")
 @click.option("--id", "own_id", metavar="ID", help="Your own id: enqueued twice it is one job.")
 @click.option("--unique", metavar="KEY", help="At most one live job has this key.")
-@click.option("--idempotency-key", metavar="KEY", help="Whoever gives it again within 24 hours gets this job.")
+@click.option("--idempotency-key", metavar="KEY", help="Whoever gives it again in its time gets this job.")
+@click.option("--idempotency-ttl", type=SPAN, help="The time of the key; 24h unless given.")
 @click.option("--expires", type=SPAN, help="Cancelled when it has not started by then (10m, 1h).")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="Repeatable.")
 @click.option("--wait", type=Wait(), metavar="[DURATION]", help="Wait for the result, at most so long when given.")
@@ -85,6 +86,9 @@ def enqueue(
             "queue": handle.queue,
             "created": handle.created,
             "did": handle.did,
+            "cancelled": handle.cancelled,
+            "remaining": handle.remaining,
+            "reset_at": handle.reset_at,
         }
         if wait is not None:
             answer["result"] = _jsonable(await handle.result(timeout=None if wait == FOREVER else wait))

@@ -11,7 +11,7 @@ from tidewheel._cli.limits_show import gate_table, limit_page, limit_table, rule
 from tidewheel._cli.output import emit, json_option, say
 from tidewheel._cli.params import SPAN, examples, store_options
 from tidewheel._cli.root import LazyGroup
-from tidewheel._cli.show import wall_clock
+from tidewheel._cli.show import safe, wall_clock
 from tidewheel._cli.target import ask, unknown
 
 if TYPE_CHECKING:
@@ -57,21 +57,32 @@ async def _rows(app: App) -> list[LimitRow]:
 @store_options
 @json_option
 def show(app: str | None, store: str | None, name: str, key: str | None, limit: int, as_json: bool) -> int:
-    """Show one limit, and its keys in use: what runs, what waits, when they open."""
+    """Show one limit, its keys in use (what runs, what waits, when they open), and those for which something was set."""
 
-    async def question(found: App) -> tuple[LimitRow, list[GateRow]]:
+    async def question(found: App) -> tuple[LimitRow, list[GateRow], list[LimitRow]]:
         row = await _one(found, name)
-        return row, list(await found.limits.gates(name, key=key, limit=limit))
+        gates = await found.limits.gates(name, key=key, limit=limit)
+        own = [
+            one for one in await found.limits.list() if one.name.startswith(f"{name}:") and key in (None, _key_of(one))
+        ]
+        return row, list(gates), own
 
-    row, gates = ask(app, store, question)
+    row, gates, own = ask(app, store, question)
     if as_json:
-        emit(_plain(row) | {"gates": [_plain_gate(gate) for gate in gates]})
+        emit(_plain(row) | {"gates": [_plain_gate(gate) for gate in gates], "set_keys": [_plain(one) for one in own]})
         return 0
     say(limit_page(row))
     gate_table(gates, row, wall_clock())
     if len(gates) == limit:
         say(f"These are the first {limit}; --limit shows more.")
+    in_use = {gate.key for gate in gates}
+    for one in [one for one in own if one.name not in in_use][:limit]:
+        say(f"{safe(_key_of(one))}: not in use; set to {rule_text(one.operator)}.")
     return 0
+
+
+def _key_of(row: LimitRow) -> str:
+    return row.name.partition(":")[2]
 
 
 async def _one(app: App, name: str) -> LimitRow:

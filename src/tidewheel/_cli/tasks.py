@@ -63,10 +63,11 @@ def _switch(verb: str, done: str, text: str, line: str) -> click.Command:
     @json_option
     def command(app: str | None, store: str | None, names: tuple[str, ...], as_json: bool) -> int:
         async def act(found: App) -> None:
-            known = [*found.tasks, *(await found.pauses.list())]
-            for name in names if found.tasks else ():
+            paused = await found.pauses.list()
+            known = [*found.tasks, *paused]
+            for name in names if found.tasks or verb == "resume" else ():
                 if name not in known:
-                    raise unknown("task", name, known, then="Nothing was changed.")
+                    raise unknown("task" if found.tasks else "paused task", name, known, then="Nothing was changed.")
             for name in names:
                 await (found.pauses.pause(name) if verb == "pause" else found.pauses.resume(name))
 

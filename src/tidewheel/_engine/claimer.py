@@ -61,6 +61,7 @@ class Claimer:
         self._shares = shares
         self._kinds = kinds
         self._slots = Slots(slots) if isinstance(slots, int) else slots
+        self._slots.tell_claimer = self.look
         self._most = (self._slots.all + 1) // 2 if at_once is None else at_once
         self._ready = ready
         self._looked = looked
@@ -90,9 +91,8 @@ class Claimer:
 
     def freed(self, kind: str) -> None:
         """A slot is free again, an attempt at a job of this kind is over."""
-        self._slots.give_back()
         self._kinds.freed(kind)
-        self._wake.set()
+        self._slots.give_back()
 
     def pause(self, kinds: frozenset[str]) -> None:
         """Ask for these no more, and for those again that are not among them now."""

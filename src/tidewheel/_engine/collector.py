@@ -221,7 +221,7 @@ class Collector:
         call = self._calls.pop(lease, None)
         if call is None:
             self._stand_up(item)
-        elif call.deserted and not call.over and call.handle is not None and not call.handle.done():
+        elif not call.over and call.handle is not None and not call.handle.done() and call.deserted:
             call.handle.cancel()
             asyncio.get_running_loop().call_later(_ABANDON, self._abandon, call, context=self._context)
 

@@ -67,7 +67,6 @@ class Crew:
         own = {kind: most for kind in kinds if (most := self._tasks[kind].settings.per_worker) is not None}
         tight = {kind: most for kind, most in own.items() if most < slots.all}
         claimer = self._make(kinds=Kinds(kinds, tight), slots=slots, start=start)
-        slots.tell_claimer = claimer.look
         self.claimers.append(claimer)
 
     def _hire_for_batches(self, executor: Executor, slots: Slots, task: BatchTask[Any, Any]) -> None:

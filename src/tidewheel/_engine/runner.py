@@ -61,9 +61,9 @@ class Runner:
         policy = attempt.task.settings.retry
         timers: list[asyncio.TimerHandle] = []
         try:
-            policy, *times = self._settings(attempt)
-            if times != [None, None]:
-                self._set_timers(attempt, timers, *times)
+            policy, timeout, soft_timeout = self._settings(attempt)
+            if timeout is not None or soft_timeout is not None:
+                self._set_timers(attempt, timers, timeout, soft_timeout)
             current.set(attempt.context)
             return Complete(await call(attempt))
         except asyncio.CancelledError as error:

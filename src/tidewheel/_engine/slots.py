@@ -46,7 +46,8 @@ class Slots:
         self.free += 1
         if self.tell_claimer is not None:
             self.tell_claimer()
-        self._lend()
+        if self._borrowers or self._waiting:
+            self._lend()
 
     def borrow(self, begin: Callable[[], None]) -> None:
         """Have `begin` called with a slot taken: at once, or as soon as there is one, before all claims."""

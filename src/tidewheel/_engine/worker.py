@@ -29,7 +29,7 @@ from tidewheel._engine.crew import Crew
 from tidewheel._engine.executors import Executor, LoopExecutor, ThreadExecutor
 from tidewheel._engine.isolation import Isolation
 from tidewheel._engine.keeper import Keeper
-from tidewheel._engine.leaving import wait_for, watch
+from tidewheel._engine.leaving import drain, hand_back, watch
 from tidewheel._engine.listener import Listener
 from tidewheel._engine.patience import Patience
 from tidewheel._engine.pauses import PauseReader
@@ -38,7 +38,6 @@ from tidewheel._engine.services import raised, services
 from tidewheel._engine.settler import Settler
 from tidewheel._engine.shares import Shares
 from tidewheel._engine.sweeper import Sweeper
-from tidewheel._model.duration import human
 from tidewheel._model.errors import ConfigError, StoreError
 from tidewheel._model.job import Claimed
 from tidewheel._model.outcome import Outcome, Settlement
@@ -53,8 +52,6 @@ if TYPE_CHECKING:
 
 _ABANDON: Final = 5.0
 """Seconds an interrupted handler has to end before its slot is filled again without it."""
-_LISTEN: Final = 0.5
-"""The same for threads, when the worker must stop at once."""
 _SWITCH: Final = 0.0002
 _log: Final = logging.getLogger("tidewheel")
 
@@ -187,7 +184,7 @@ class Worker:
                 _log.info("Worker %s started: %s.", self.id, ", ".join(self.queues))
                 try:
                     await self._claim_until_stopped()
-                    await self._drain()
+                    await drain(self._attempts, options.grace, self._hurry, self._reason)
                 finally:  # also when something failed, or the host program cancels us
                     await self._hand_back()
         finally:
@@ -377,32 +374,9 @@ class Worker:
         if errors:
             raise errors[0]
 
-    async def _drain(self) -> None:
-        """Let running jobs end, as long as the grace lasts."""
-        if self._attempts:
-            _log.info(
-                "Stopping (%s): %d jobs have %s to end.", self._reason, len(self._attempts), human(self.options.grace)
-            )
-        hurry = asyncio.create_task(self._hurry.wait())
-        try:
-            await wait_for(self._attempts, self.options.grace / 1_000_000, hurry)
-        finally:
-            hurry.cancel()
-
     async def _hand_back(self) -> None:
         """Interrupt what still runs; what does not end is given up."""
-        for attempt in tuple(self._attempts.values()):
-            if attempt.task.run_in == "thread":
-                # It can only be asked, and if it was handed back before it has ended its job would run twice at once.
-                attempt.context.stop("shutdown")
-            else:
-                self._interrupt(attempt, "shutdown")
-        await wait_for(self._attempts, _LISTEN if self._hurry.is_set() else _ABANDON)
-        for attempt in tuple(self._attempts.values()):
-            if attempt.task.run_in == "thread":
-                self._interrupt(attempt, "shutdown")
-        if self._hurry.is_set():
-            await wait_for(self._attempts, _ABANDON - _LISTEN)
+        await hand_back(self._attempts, self._interrupt, at_most=_ABANDON, hurried=self._hurry.is_set)
         for attempt in tuple(self._attempts.values()):
             self._abandon(attempt)
 

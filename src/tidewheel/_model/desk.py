@@ -12,6 +12,10 @@ from tidewheel._model.flow import CHILDREN, EMPTY_FLOW, EXPIRED
 from tidewheel._model.job import NewJob, stored_flow
 from tidewheel._model.state import FINAL_STATES, JobState
 
+LAST_PLACE: Final = 1 << 52
+"""No tenant's turn is later (in the year 2112), so that every store counts it exactly; whoever is there comes in the order of
+the enqueue.
+"""
 WAITING: Final = frozenset({JobState.SCHEDULED, JobState.AVAILABLE, JobState.PARKED, JobState.RETRYABLE})
 _HOLDING: Final[Mapping[Holds, frozenset[JobState]]] = {
     "none": frozenset(),
@@ -100,7 +104,8 @@ def turn(new: NewJob, fair: Fair, row: KeyRow | None, head: int | None, now: int
     job of that line, None when it is empty. Who comes after a silence begins at the head: a silence saves nothing up.
     """
     place = max(now if head is None else head, row.since if row else 0)
-    return place, KeyRow(new.id, place + fair.step, place + fair.step)
+    after = min(place + fair.step, LAST_PLACE)
+    return place, KeyRow(new.id, after, after)
 
 
 def _holds(rule: EnqueueRule, row: KeyRow, holder: Holder | None, now: int) -> bool:

@@ -160,6 +160,11 @@ def idle_at(rule: Rule | None, gate: Gate) -> int | None:
     """From when on a store may forget it, if nothing happens before; None: not by the clock alone."""
     if gate.used > 0 or gate.waiting or gate.holder is not None:
         return None
+    return whole_at(rule, gate)
+
+
+def whole_at(rule: Rule | None, gate: Gate) -> int:
+    """When it has forgotten all starts and failures, and nobody's word shuts it, if there are no more."""
     if rule is not None and rule.failures and gate.level:
         return max(gate.shut_until, gate.shut_until if _on_trial(gate) else gate.level[-1]) + (rule.within or 0)
     if rule is None or rule.count is None or not gate.level:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -27,10 +28,17 @@ class Edge(msgspec.Struct, frozen=True, gc=False):
     """Its number among the children of its parent, in the order in which they were named."""
 
 
+CHILD_FAILED: Final = "tidewheel.ChildFailed"
+
+
 def child_failed(child: str, state: JobState, error: ErrorInfo | None) -> ErrorInfo:
-    """Why a parent is given up."""
+    """Why a parent is given up: the first job that failed, and its error. Who is given up hands that on as it is, so it is as
+    short at the end of a long chain as at its beginning.
+    """
+    if error is not None and error.type == CHILD_FAILED:
+        return error
     said = f": {error.type}: {error.message}" if error else ""
-    return ErrorInfo("tidewheel.ChildFailed", f"Its child {child} was {state.value}{said}")
+    return ErrorInfo(CHILD_FAILED, f"It waited for {child}, which was {state.value}{said}")
 
 
 def ended_edge(edge: Edge, state: JobState, result: str | None, error: ErrorInfo | None) -> Edge | None:

@@ -17,6 +17,8 @@ SLIDING_MOST: Final = 1000
 """A sliding window remembers each of its starts, so it has at most so many."""
 ROOM_MOST: Final = 1000
 """No gate says that it has room for more: nobody releases more jobs at once."""
+PAUSED: Final = "tidewheel.paused."
+"""Before a task's name: how the store knows that it is paused. No limit is called so."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -100,6 +102,8 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True):
     """How many of cost 1 may follow now."""
     retry_at: int | None = None
     """When one of this cost is allowed again, at the earliest; None: it was allowed, or no clock can tell."""
+    reset_at: int | None = None
+    """When everything is there again if nobody takes more; None: it is."""
 
 
 def gate_key(limit: str, value: str) -> str:

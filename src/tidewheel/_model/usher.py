@@ -29,7 +29,7 @@ import msgspec
 
 from tidewheel._model.errors import StoreError
 from tidewheel._model.flow import EXPIRED, NO_GATES, Flow, Pass
-from tidewheel._model.gate import Gate, failed, freed, room, shut, succeeded, taken
+from tidewheel._model.gate import Gate, failed, freed, room, shut, succeeded, taken, whole_at
 from tidewheel._model.limit import Allowance, GateRow, Hit, Rule
 from tidewheel._model.outcome import Complete, Discarded, Outcome, RetryLater
 
@@ -51,8 +51,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     expires_at: int | None = None
     """No attempt starts after that."""
     behind: bool = False
-    """Another claim has a job in hand that comes before it: of its line, its kind and its gate with an order. Said where
-    claims do not wait for one another.
+    """A job of its line, its kind and its gate with an order comes before it, and another claim has that in hand, or it is
+    parked. Said where claims do not wait for one another.
     """
 
 
@@ -265,7 +265,13 @@ def start_by_hand(rule: Rule, gate: Gate, cost: int, now: int) -> Allowance:
     free, at = room(rule, gate, now, cost)
     if free:
         taken(rule, gate, now, cost, holds=False)
-    return Allowance(allowed=free > 0, remaining=room(rule, gate, now).free, retry_at=at)
+    whole = whole_at(rule, gate)
+    return Allowance(
+        allowed=free > 0,
+        remaining=room(rule, gate, now).free,
+        retry_at=at,
+        reset_at=whole if whole > now else None,
+    )
 
 
 def gate_row(key: str, rule: Rule | None, gate: Gate, now: int, holder: str | None = None) -> GateRow:

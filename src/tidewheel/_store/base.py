@@ -382,26 +382,3 @@ def check_batch(count: int) -> None:
     """
     if count > MAX_BATCH:
         raise ValueError(f"{count:,} items in one call of the store; it takes at most {MAX_BATCH:,}. Split them.")
-
-
-def check_after(new: NewJob) -> None:
-    """Refuse what a new job cannot wait for, whatever the store has.
-
-    Raises:
-        ValueError: itself, or more jobs than `MAX_BATCH`.
-    """
-    if len(new.after) > MAX_BATCH:
-        raise ValueError(
-            f"The job {new.id} waits for {len(new.after):,} others; it may for {MAX_BATCH:,}. "
-            "Let jobs in between wait for some of them each."
-        )
-    if any(child.id == new.id for child in new.after):
-        raise ValueError(f"The job {new.id} would wait for itself.")
-
-
-def no_child(parent: str, child: str) -> ValueError:
-    """The error for a job that waits for one that does not exist."""
-    return ValueError(
-        f"The job {parent} would wait for {child}, which does not exist. "
-        "Enqueue what others wait for first, or before them in the same call."
-    )

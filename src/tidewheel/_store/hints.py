@@ -61,6 +61,13 @@ class Hints:
         for listener in listeners:
             listener.ring(told)
 
+    def ring_here(self, kinds: Iterable[Wakeup]) -> None:
+        """The same for those who all listen in the loop that this is called from: they hear it without another round of it."""
+        told = frozenset(kinds)
+        for listener in tuple(self._listeners):
+            if wanted := told & listener.interest:
+                listener.hear(wanted)
+
     @asynccontextmanager
     async def listen(self, interest: frozenset[Wakeup]) -> AsyncIterator[Listener]:
         """Hear what is rung from now on until the block ends."""

@@ -14,7 +14,7 @@ from tidewheel._model.flow import CHILDREN
 from tidewheel._model.graph import Edge, ended_edge, gives_up, goes_on
 from tidewheel._model.job import ErrorInfo, Job, NewJob
 from tidewheel._model.state import JobState
-from tidewheel._store.base import check_after, no_child
+from tidewheel._store.children import check_after, no_child
 from tidewheel._store.memory_rows import MemoryRows
 
 

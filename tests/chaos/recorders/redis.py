@@ -53,6 +53,7 @@ class RedisRecorder:
     def __init__(self, folder: Path, namespace: str = "tidewheel") -> None:
         self._folder = folder
         self._root = f"{{{namespace}}}:".encode()
+        self._last: dict[str, Change] = {}
 
     def changes(self) -> list[Change]:
         """Everything so far, in order."""
@@ -63,28 +64,40 @@ class RedisRecorder:
         return [at for _, at in self._story()]
 
     def _story(self) -> Iterator[tuple[Change, float]]:
-        """Every script writes down the time first; the head of a job is in one field."""
-        meta, prefix = self._root + b"meta", self._root + b"job:"
-        now = 0.0
-        last: dict[str, Change] = {}
+        """Every script writes down the time; the server keeps what one script wrote between MULTI and EXEC."""
+        self._last = {}
+        meta, now = self._root + b"meta", 0.0
+        waiting: list[Change] = []
+        whole = True
         for words in commands(self._folder):
             name, keys = words[0].upper(), words[1:2]
-            if name == b"HSET" and keys == [meta]:
+            if name in (b"MULTI", b"EXEC"):
+                whole = name == b"EXEC"
+            elif name == b"HSET" and keys == [meta]:
                 values = dict(zip(words[2::2], words[3::2], strict=True))
                 now = int(values[b"clock"]) / 1e6 if b"clock" in values else now
-            elif name == b"HSET" and keys[0].startswith(prefix):
-                values = dict(zip(words[2::2], words[3::2], strict=True))
-                if b"h" in values:
-                    job = keys[0].removeprefix(prefix).decode()
-                    change = self._change(job, last.get(job), values[b"h"], values.get(b"r"))
-                    if change is not None:
-                        last[job] = change
-                        yield change, now
-            elif name in (b"DEL", b"UNLINK"):
-                for key in words[1:]:
-                    job = key.removeprefix(prefix).decode() if key.startswith(prefix) else ""
-                    if (old := last.pop(job, None)) is not None:
-                        yield Change(job, old.after, None, old.epoch, old.attempt, old.crashes), now
+            else:
+                waiting += self._made(name, words)
+            if whole:
+                yield from ((change, now) for change in waiting)
+                waiting.clear()
+
+    def _made(self, name: bytes, words: list[bytes]) -> Iterator[Change]:
+        """The changes that a command made. The head of a job is in one field."""
+        prefix = self._root + b"job:"
+        if name == b"HSET" and words[1].startswith(prefix):
+            values = dict(zip(words[2::2], words[3::2], strict=True))
+            if b"h" in values:
+                job = words[1].removeprefix(prefix).decode()
+                change = self._change(job, self._last.get(job), values[b"h"], values.get(b"r"))
+                if change is not None:
+                    self._last[job] = change
+                    yield change
+        elif name in (b"DEL", b"UNLINK"):
+            for key in words[1:]:
+                job = key.removeprefix(prefix).decode() if key.startswith(prefix) else ""
+                if (old := self._last.pop(job, None)) is not None:
+                    yield Change(job, old.after, None, old.epoch, old.attempt, old.crashes)
 
     @staticmethod
     def _change(job: str, before: Change | None, head: bytes, result: bytes | None) -> Change | None:

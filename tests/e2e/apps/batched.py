@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import time
 from typing import Any
@@ -12,12 +13,16 @@ from tests.e2e.apps import jobs
 
 from tidewheel import App, Batch, BatchItem
 
+PACK = Batch(20, wait="0.2s", least=5, key=lambda items: int(items * 1000) % 3)
+LOAD = Batch(8, wait="0.1s")
+
 
 def build(url: str) -> App:
     """The app on a store. No job is given up for the workers it loses, and few for their failures."""
     app = jobs.build(url, crashes=100, attempts=1000)
-    app.task(batch=Batch(20, wait="0.2s", least=5, key=lambda items: int(items * 1000) % 3), max_crashes=100)(pack)
-    app.task(batch=Batch(8, wait="0.1s"), max_crashes=100)(load)
+    app.task(batch=PACK, max_crashes=100)(pack)
+    app.task(batch=LOAD, max_crashes=100)(load)
+    app.task(batch=LOAD, max_crashes=100, run_in="process")(press)
     return app
 
 
@@ -39,6 +44,11 @@ def load(items: list[BatchItem[float]]) -> list[str | BaseException]:
     return answers(items)
 
 
+def press(items: list[BatchItem[float]]) -> list[str | BaseException]:
+    """The same in a process of its own."""
+    return load(items)
+
+
 def answers(items: list[BatchItem[float]]) -> list[str | BaseException]:
     found: list[str | BaseException] = []
     for number, item in enumerate(items):
@@ -49,10 +59,12 @@ def answers(items: list[BatchItem[float]]) -> list[str | BaseException]:
 
 
 def note(what: str, items: list[BatchItem[Any]]) -> None:
+    child = multiprocessing.parent_process()
+    worker = os.getpid() if child is None else child.pid
     for item in items:
         job = item.job
-        line = {"job": job.id, "kind": job.kind, "attempt": job.attempt, "epoch": job.epoch, "worker": os.getpid()}
-        write(os.environ[HISTORY], what=what, **line)
+        line = {"job": job.id, "kind": job.kind, "attempt": job.attempt, "epoch": job.epoch, "worker": worker}
+        write(os.environ[HISTORY], what=what, call=items[0].job.fence, value=item.value, **line)
 
 
 if jobs.STORE in os.environ:

@@ -64,7 +64,10 @@ def test_a_job_with_options(shop: Command) -> None:
         "enqueue", "send_welcome", "to=ada@example.org", "name=Ada", "--delay", "10m", "--priority", 7, "--id", "my-1",
         "--queue", "slow", "--tag", "a", "--tag", "b", "--unique", "ada", "--expires", "1h", "--json",
     )  # fmt: skip
-    assert got.json == {"id": "my-1", "task": "send_welcome", "queue": "slow", "created": True, "did": "created"}
+    assert got.json == {
+        "id": "my-1", "task": "send_welcome", "queue": "slow", "created": True, "did": "created",
+        "cancelled": None, "remaining": None, "reset_at": None,
+    }  # fmt: skip
     row = shop("jobs", "show", "my-1", "--json").json
     assert row["args"] == {"to": "ada@example.org", "name": "Ada"}
     assert (row["state"], row["priority"], row["tags"]) == ("scheduled", 7, ["a", "b"])
@@ -74,7 +77,8 @@ def test_a_job_with_options(shop: Command) -> None:
 
 
 def test_an_idempotency_key_is_given_once(shop: Command) -> None:
-    first = shop("enqueue", "send_welcome", "to=ada", "--idempotency-key", "request-7", "--json").json
+    words = ("--idempotency-key", "request-7", "--idempotency-ttl", "1h", "--json")
+    first = shop("enqueue", "send_welcome", "to=ada", *words).json
     again = shop("enqueue", "send_welcome", "to=bob", "--idempotency-key", "request-7", "--json").json
     assert again == {**first, "created": False, "did": "existing"}
 

@@ -38,7 +38,7 @@ def test_a_graph_on_the_page_of_its_last_job(graph: Command) -> None:
     graph("jobs", "cancel", "bad")
     page = graph("jobs", "show", "last").out
     assert "Children (1 of 2 have not ended)" in page
-    assert "tidewheel.ChildFailed: Its child bad was cancelled" in page
+    assert "tidewheel.ChildFailed: It waited for bad, which was cancelled" in page
     children = graph("jobs", "show", "last", "--json").json["children"]
     assert [(one["id"], one["state"]) for one in children] == [("good", None), ("bad", "cancelled")]
 

@@ -90,6 +90,19 @@ def test_show(limited: Command) -> None:
     assert "These are the first 1" in limited("limits", "show", "vendor", "--limit", "1").out
 
 
+def test_show_names_keys_that_are_not_in_use_and_were_set_apart(limited: Command) -> None:
+    name = "send.concurrency.tenant"
+    limited("limits", "pause", name, "--key", "bobs")
+    limited("limits", "set", name, "--key", "acme", "--slots", 4)
+    assert limited("limits", "show", name).out.splitlines()[-1] == "bobs: not in use; set to paused."
+    assert "bobs" not in limited("limits", "show", name, "--key", "acme").out
+    shown = limited("limits", "show", name, "--json").json["set_keys"]
+    assert [(one["name"], one["operator"]) for one in shown] == [
+        (f"{name}:acme", {"slots": 4}),
+        (f"{name}:bobs", {"paused": True}),
+    ]
+
+
 def test_set_and_clear(limited: Command) -> None:
     got = limited("limits", "set", "send.concurrency.tenant", "--slots", "3")
     assert got.out == "send.concurrency.tenant: set to 3 at once.\n"

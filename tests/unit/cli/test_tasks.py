@@ -28,3 +28,12 @@ def test_a_name_that_is_none(shop: Command) -> None:
     assert "Did you mean 'send_welcome'?" in got.err
     assert "Nothing was changed" in got.err
     assert "paused" not in shop("tasks", "list").out
+
+
+def test_without_the_app_only_a_paused_task_can_be_resumed(shop: Command) -> None:
+    store = ("--store", "sqlite:///shop.db")
+    assert shop("tasks", "pause", "gone", *store).code == 0
+    got = shop("tasks", "resume", "gon", *store)
+    assert (got.code, "There is no paused task 'gon'" in got.err) == (NOT_FOUND, True)
+    assert "Did you mean 'gone'?" in got.err
+    assert shop("tasks", "resume", "gone", *store).out == "gone: resumed.\n"

@@ -8,7 +8,8 @@ from tidewheel._model.after import After, OnFailure
 from tidewheel._model.graph import Edge, child_failed, ended_edge, gives_up, goes_on
 from tidewheel._model.job import ErrorInfo, NewJob
 from tidewheel._model.state import JobState
-from tidewheel._store.base import MAX_BATCH, check_after, no_child
+from tidewheel._store.base import MAX_BATCH
+from tidewheel._store.children import check_after, no_child
 
 BOOM = ErrorInfo("ValueError", "boom", "Traceback")
 FAILED = [JobState.CANCELLED, JobState.DISCARDED]
@@ -45,8 +46,12 @@ def test_only_a_failure_with_continue_lets_a_parent_go() -> None:
 
 def test_why_a_parent_is_given_up_in_words() -> None:
     error = child_failed("c", JobState.DISCARDED, BOOM)
-    assert (error.type, error.message) == ("tidewheel.ChildFailed", "Its child c was discarded: ValueError: boom")
-    assert child_failed("c", JobState.CANCELLED, None).message == "Its child c was cancelled"
+    assert (error.type, error.message) == (
+        "tidewheel.ChildFailed",
+        "It waited for c, which was discarded: ValueError: boom",
+    )
+    assert child_failed("c", JobState.CANCELLED, None).message == "It waited for c, which was cancelled"
+    assert child_failed("b", JobState.DISCARDED, error) == error
 
 
 def test_what_a_job_cannot_wait_for() -> None:

@@ -19,7 +19,7 @@ from tidewheel._model.query import Enqueued
 from tidewheel._model.state import LIVE_STATES, JobState
 from tidewheel._model.transition import dropped_for, on_dead_job, replaced_by
 from tidewheel._model.worker import Wakeup
-from tidewheel._store.base import check_after, no_child
+from tidewheel._store.children import check_after, no_child
 from tidewheel._store.postgres.ending import Row
 from tidewheel._store.postgres.rows import array
 

@@ -5,22 +5,20 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
 from tidewheel._model.errors import SchemaMismatch, StoreError, StoreFull, StoreUnavailable
 from tidewheel._store.postgres.options import PostgresOptions
+from tidewheel._store.postgres.pool import Pool
 from tidewheel._store.tls import remedy
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from asyncpg.pool import PoolConnectionProxy
-
     Record: TypeAlias = asyncpg.Record
-    Connection: TypeAlias = asyncpg.Connection[Record] | PoolConnectionProxy[Record]
-    Pool: TypeAlias = asyncpg.Pool[Record]
+    Connection: TypeAlias = asyncpg.Connection[Record]
     _Plain = asyncpg.Connection[Record]
 else:
     _Plain = asyncpg.Connection
@@ -37,7 +35,6 @@ _SETTINGS: Final = {
 _CACHE: Final = 256
 _CONNECT: Final = 10.0
 _COMMAND: Final = 60.0
-_IDLE: Final = 300.0
 
 ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError)
 """What the driver may raise. `OSError` has time-outs and TLS errors among it."""
@@ -95,15 +92,6 @@ class PooledConnection(_Plain):
             return await run(*words, **options)
 
 
-async def _keep(connection: asyncpg.Connection[Any]) -> None:
-    """What the pool does to a connection that is given back: next to nothing. We leave no session state behind, and
-    the driver's own reset costs a round trip each time. Only a call that was cancelled while it ended its transaction
-    may have left it open; the driver knows without asking.
-    """
-    if connection.is_in_transaction():
-        await connection.execute("ROLLBACK")
-
-
 def _arguments(options: PostgresOptions, cache: int) -> dict[str, Any]:
     named = {} if "application_name=" in options.dsn else {"application_name": "tidewheel"}
     return {
@@ -130,31 +118,30 @@ async def make_pool(options: PostgresOptions) -> tuple[Pool, bool]:
         StoreUnavailable, StoreError: the driver does not understand the URL; the server cannot be reached or does not
             let us in.
     """
+    cache = options.statement_cache_size
     try:
-        pool = await _pool(options, asyncpg.Connection, _CACHE)
-        async with pool.acquire() as connection:
-            pooled = await _through_a_pooler(connection)
-        cache = options.statement_cache_size
+        first = await _connect(options.dsn, connection_class=asyncpg.Connection, **_arguments(options, _CACHE))
+        try:
+            pooled = await _through_a_pooler(first)
+        except BaseException:
+            first.terminate()
+            raise
         if pooled or cache is not None:
-            pool.terminate()
-            # Who names a number knows his pooler: prepared statements pass through PgBouncer since 1.21.
-            pool = await _pool(options, asyncpg.Connection if cache else PooledConnection, cache or 0)
+            first.terminate()
     except ERRORS as error:
         raise translated(error, options) from error
+    # Who names a number knows his pooler: prepared statements pass through PgBouncer since 1.21.
+    size = (0 if pooled else _CACHE) if cache is None else cache
+    arguments = _arguments(options, size)
+    kind = asyncpg.Connection if size else PooledConnection
+
+    async def open_one() -> asyncpg.Connection[Record]:
+        return await _connect(options.dsn, connection_class=kind, **arguments)
+
+    pool = Pool(open_one, options.pool_size)
+    if not first.is_closed():
+        pool.add(first)
     return pool, pooled
-
-
-async def _pool(options: PostgresOptions, kind: type[asyncpg.Connection[Record]], cache: int) -> Pool:
-    return await asyncpg.create_pool(
-        options.dsn,
-        connect=cast("Any", _connect),  # the stubs want the driver's own thirty parameters spelled out
-        connection_class=kind,
-        min_size=0,
-        max_size=options.pool_size,
-        max_inactive_connection_lifetime=_IDLE,
-        reset=_keep,
-        **_arguments(options, cache),
-    )
 
 
 async def _through_a_pooler(connection: Connection) -> bool:

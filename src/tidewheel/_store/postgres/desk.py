@@ -73,7 +73,7 @@ def _block(call: Call) -> AbstractAsyncContextManager[Any]:
 async def _enqueue(call: Call, jobs: Sequence[NewJob], now: int | None) -> list[Enqueued]:
     at, keys = await _lock_keys(call, jobs, now)
     clerk = Clerk(at, keys, call.new_id)
-    await _read(call, jobs, clerk)
+    await _read(call, jobs, clerk, now)
     try:
         answers = [clerk.serve(job) for job in jobs]
     except ValueError as error:
@@ -94,13 +94,15 @@ async def _lock_keys(call: Call, jobs: Sequence[NewJob], now: int | None) -> tup
     }
 
 
-async def _read(call: Call, jobs: Sequence[NewJob], clerk: Clerk) -> None:
+async def _read(call: Call, jobs: Sequence[NewJob], clerk: Clerk, now: int | None) -> None:
     """What there is that the decisions ask for."""
     asked = {job.rule.key for job in jobs if job.rule is not None}
     holders = {key: row.job_id for key, row in clerk.keys.items() if key in asked}
     ids = {job.id for job in jobs} | set(holders.values()) | {one.id for job in jobs for one in job.after}
     unique = {job.unique_key for job in jobs if job.unique_key is not None}
-    clerk.know(await _rows(call, "desk_find", sorted(ids), sorted(unique)))
+    found = await call.connection.fetch(call.sql("desk_find"), now, sorted(ids), sorted(unique))
+    clerk.know([Row.of(record[:-1]) for record in found])
+    clerk.now = max([clerk.now, *(record[-1] for record in found)])
     rules = [job.rule for job in jobs if job.rule is not None and job.rule.on_conflict != "existing"]
     if any(job.after for job in jobs):  # whoever is met may be waited for: nobody ends meanwhile
         await _hold(call, clerk, set(clerk.rows))

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tidewheel._model.flow import CHILDREN
 from tidewheel._model.graph import Edge, gives_up, goes_on
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tidewheel._store.postgres.connect import Record
+
+_LOOK_AT: Final = 1000
 
 
 async def edges(call: Call, ids: Sequence[str]) -> list[Edge]:
@@ -59,6 +61,16 @@ async def tell(call: Call, ended: Collection[str], now: int) -> None:
     while ended:
         heard = await _write_ends(call, sorted(set(ended)))
         ended = await _hear(call, heard, now) if heard else ()
+
+
+async def tell_untold(call: Call, now: int) -> None:
+    """Look for ends that nobody told, a few in each sweep, and tell them."""
+    untold = {row[0] for row in await call.connection.fetch(call.sql("edges_untold"), _LOOK_AT)}
+    if not untold:
+        return
+    async with call.connection.transaction():
+        found = [Row.of(record) for record in await call.connection.fetch(call.sql("desk_hold"), sorted(untold))]
+        await tell(call, untold - {row.id for row in found if not row.state.final}, now)
 
 
 async def _write_ends(call: Call, children: Sequence[str]) -> dict[str, list[Edge]]:

@@ -10,8 +10,8 @@ from tidewheel._model.query import Enqueued
 from tidewheel._model.state import JobState
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.postgres.call import Call
-from tidewheel._store.postgres.rows import MORE, NEW, columns, more_row, new_row
-from tidewheel._store.postgres.sql import rows_statement
+from tidewheel._store.postgres.rows import MORE, NEW, columns, more_row, new_row, own_columns
+from tidewheel._store.postgres.sql import row_statement, rows_statement
 
 
 async def add(call: Call, jobs: Sequence[NewJob], now: int | None) -> list[Enqueued]:
@@ -46,7 +46,7 @@ async def _add(call: Call, jobs: Sequence[NewJob], now: int | None) -> list[Enqu
     answers: dict[str, Enqueued] = {}
     left = jobs
     while left:
-        added = await insert(call, left, now)
+        added = await (insert(call, left, now) if len(left) > 1 else _insert_one(call, left[0], now))
         answers |= {job.id: Enqueued(job.id, inserted=True) for job in left if added is None or job.id in added}
         left = [job for job in left if job.id not in answers]
         if left:
@@ -61,6 +61,19 @@ async def _add(call: Call, jobs: Sequence[NewJob], now: int | None) -> list[Enqu
 
 def _more(job: NewJob) -> bool:
     return job.expires_in is not None or job.backlog is not None or job.lead != 0 or order_key_of(job.flow) is not None
+
+
+async def _insert_one(call: Call, job: NewJob, now: int | None) -> frozenset[str] | None:
+    """`insert` of one job, in the fewest steps when it is a plain one."""
+    if job.run_at is not None or job.delay or _more(job):
+        return await insert(call, [job], now)
+    own = own_columns(job)
+    sql = row_statement("enqueue_one", call.schema, tuple(own))
+    if not await call.connection.fetch(sql, now, *(call.voice or (None, None)), *own.values()):
+        return frozenset()
+    call.hints.add(Wakeup.WORK)
+    call.said = call.voice is not None
+    return None
 
 
 async def insert(

@@ -89,6 +89,13 @@ def new_row(job: NewJob) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def own_columns(job: NewJob) -> dict[str, Any]:
+    """What a job that may run at once has in the columns of `NEW`, where it has something."""
+    own = {name: value for (name, _), value in zip(NEW, new_row(job), strict=True) if value is not None}
+    del own["delay"]
+    return own | {"tags": job.tags} if job.tags else own
+
+
 def more_row(
     job: NewJob, *, awaited: bool | None = None, parked_by: str | None = None, stands_at: int | None = None
 ) -> tuple[Any, ...]:
@@ -129,6 +136,19 @@ def claimed(row: Record) -> Claimed:
     return Claimed(
         id, epoch, kind, queue, args, attempt, attempts, crashes, enqueued_at, claimed_at, listed, meta, options, lives
     )
+
+
+def in_line(rows: Sequence[Record], queues: Sequence[str]) -> Sequence[Record]:
+    """What `claim.sql` gives, in the order of the queues and of their lines."""
+    if len(rows) < 2:
+        return rows
+    place = {queue: number for number, queue in enumerate(queues)}
+
+    def turn(row: Record) -> tuple[int, ...]:
+        priority, lifo, run_at, seq = row[14:]
+        return (place[row[3]], priority, -run_at, -seq) if lifo else (place[row[3]], priority, run_at, seq)
+
+    return sorted(rows, key=turn)
 
 
 def attempt(job_id: str, row: Record) -> AttemptRecord:

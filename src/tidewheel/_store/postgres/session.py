@@ -23,7 +23,8 @@ from tidewheel._store.postgres.listen import Ear, Teller
 from tidewheel._store.postgres.options import PostgresOptions
 
 if TYPE_CHECKING:
-    from tidewheel._store.postgres.connect import Pool
+    from tidewheel._store.postgres.connect import Connection
+    from tidewheel._store.postgres.pool import Pool
 
 T = TypeVar("T")
 _TRIES: Final = 6
@@ -149,16 +150,18 @@ class Session:
         again: tuple[type[Exception], ...],
         voice: tuple[str, str] | None,
     ) -> tuple[T, Call]:
+        async def attempt(connection: Connection) -> tuple[T, Call]:
+            call = Call(connection, self._options.schema, voice, self._habit, self._new_id)
+            try:
+                return await work(call), call
+            except BROKEN:
+                connection.terminate()
+                raise
+
         tries = 0
         while True:
             try:
-                async with self._pool.acquire() as connection:
-                    call = Call(connection, self._options.schema, voice, self._habit, self._new_id)
-                    try:
-                        return await work(call), call
-                    except BROKEN:
-                        connection.terminate()
-                        raise
+                return await self._pool.lend(attempt)
             except ERRORS as error:
                 tries += 1
                 if not isinstance(error, again) or tries == _TRIES:
@@ -168,9 +171,8 @@ class Session:
     async def _notify(self, kinds: Iterable[Wakeup], payload: str) -> None:
         channels = sorted(self._options.channel(kind) for kind in kinds)
         # A hint may be lost, so its commit need not wait for the disk.
-        await self._pool.execute(
+        sql = (
             "SELECT set_config('synchronous_commit', 'off', true), pg_notify(channel, $2) "
-            "FROM unnest($1::text[]) AS channel",
-            channels,
-            payload,
+            "FROM unnest($1::text[]) AS channel"
         )
+        await self._pool.lend(lambda connection: connection.execute(sql, channels, payload))

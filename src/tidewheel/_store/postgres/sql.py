@@ -84,6 +84,13 @@ def rows_statement(name: str, schema: str, columns: tuple[tuple[str, str], ...],
 
 
 @cache
+def row_statement(name: str, schema: str, columns: tuple[str, ...]) -> str:
+    """A statement with `{columns}` and `{values}` filled in for one row, behind three parameters."""
+    values = ", ".join(f"${number}" for number, _ in enumerate(columns, start=4))
+    return statement(name, schema).replace("{columns}", ", ".join(columns)).replace("{values}", values)
+
+
+@cache
 def migrations() -> tuple[Migration, ...]:
     """Every migration, in order."""
     found = [

@@ -18,7 +18,7 @@ from tidewheel._model.worker import Wakeup
 from tidewheel._store.postgres.call import Call
 from tidewheel._store.postgres.ending import End, Row, wake, write_ends
 from tidewheel._store.postgres.gates import Held, calm, free, open_due
-from tidewheel._store.postgres.graphs import tell
+from tidewheel._store.postgres.graphs import tell, tell_untold
 from tidewheel._store.postgres.tidy import forget, forget_keys, recount
 
 
@@ -38,6 +38,8 @@ async def sweep(
         return SweepReport(now=moment, next_due_at=following)
     expired = await _expire(call, limit, moment) if late else 0
     shut = shut or bool(expired)  # what expired may have been let in by a gate, which is due now
+    if retention:
+        await tell_untold(call, moment)
     # Transactions of their own, as the rescue locks gates, too: nobody takes some while he holds others.
     opened, looked = await open_due(call, limit, moment) if shut else (0, 0)
     async with call.connection.transaction():

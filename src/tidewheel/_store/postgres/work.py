@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Sequence
 from itertools import starmap
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -18,7 +18,7 @@ from tidewheel._model.job import Claimed, LogLine, NewJob
 from tidewheel._model.outcome import Complete, Outcome, RetryLater, Settlement
 from tidewheel._model.query import Accepted, Enqueued
 from tidewheel._model.transition import ending_of
-from tidewheel._model.usher import ended_by, limit_of
+from tidewheel._model.usher import ended_by
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo
 from tidewheel._store.base import LOG_LINES
 from tidewheel._store.postgres.call import Call
@@ -28,7 +28,7 @@ from tidewheel._store.postgres.gates import Held, free, look_again
 from tidewheel._store.postgres.graphs import tell
 from tidewheel._store.postgres.insert import add
 from tidewheel._store.postgres.rounds import Rounds
-from tidewheel._store.postgres.rows import claimed, columns, line_row
+from tidewheel._store.postgres.rows import claimed, columns, in_line, line_row
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -56,32 +56,20 @@ async def claim(
     if call.habit.plain(queues):
         found = await call.connection.fetch(call.sql("claim"), *asked)
         if not (found and found[0][0] is None):
-            return [claimed(row) for row in found]
+            return [claimed(row) for row in in_line(found, queues)]
     if call.habit.open(queues):
-        taken = await _claim_open(call, asked)
-        if taken is not None:
-            return taken
-        call.habit.was_tight(queues)
+        with contextlib.suppress(asyncpg.DataError):  # limits that cannot be read, or a gate that somebody makes, too
+            found = await call.connection.fetch(call.sql("gates_claim"), *asked)
+            if not (found and found[0][0] is None):
+                if found:
+                    call.habit.met(queues, limited=found[0][-1])
+                return [claimed(row) for row in found]
+            call.habit.was_tight(queues)
     rounds = Rounds(call, wants, kinds=kinds, worker=worker, lease=lease, last_life=last_life, now=now)
     taken = await rounds.run()
     if rounds.limited is not None:
         call.habit.met(queues, limited=rounds.limited)
     return taken
-
-
-async def _claim_open(call: Call, asked: Sequence[Any]) -> list[Claimed] | None:
-    """Claim where all gates are plainly open; None when they are not."""
-    with contextlib.suppress(asyncpg.DataError):  # one of the jobs has limits that cannot be read
-        found = await call.connection.fetch(call.sql("gates_claim"), *asked)
-        if found and (new := found[0][-1]):
-            await call.connection.execute(call.sql("gates_make"), new, [limit_of(key) for key in new])
-            found = await call.connection.fetch(call.sql("gates_claim"), *asked)
-        if not found:
-            return []
-        if found[0][0] is not None:
-            call.habit.met(asked[1], limited=found[0][-2])
-            return [claimed(row) for row in found]
-    return None
 
 
 async def beat(

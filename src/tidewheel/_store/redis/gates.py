@@ -15,7 +15,7 @@ _rule: Final = msgspec.json.Decoder(Rule)
 _gate: Final = msgspec.msgpack.Decoder(
     tuple[str, str, int, bool, int, int | None, int | None, str | None, str | bool, str | bool, str | bool]
 )
-_allowed: Final = msgspec.msgpack.Decoder(list[tuple[bool, int, int | None]])
+_allowed: Final = msgspec.msgpack.Decoder(list[tuple[bool, int, int | None, int | None]])
 _refused: Final = msgspec.msgpack.Decoder(tuple[int, str | bool, str | bool, str | bool])
 
 
@@ -65,7 +65,10 @@ def allowances(asked: Sequence[Hit], answer: bytes) -> list[Allowance]:
         StoreError: a limit cannot be hit.
     """
     try:
-        return [Allowance(allowed=free, remaining=left, retry_at=at) for free, left, at in _allowed.decode(answer)]
+        return [
+            Allowance(allowed=free, remaining=left, retry_at=at, reset_at=whole)
+            for free, left, at, whole in _allowed.decode(answer)
+        ]
     except msgspec.ValidationError:
         number, *words = _refused.decode(answer)
     rate_of(asked[number], _holds(*words))

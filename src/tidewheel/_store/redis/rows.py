@@ -11,7 +11,7 @@ from tidewheel._model.after import OnFailure
 from tidewheel._model.graph import Edge
 from tidewheel._model.job import AttemptRecord, Claimed, ErrorInfo, Job, Lease, LogLine, NewJob, stored_flow
 from tidewheel._model.state import JobState
-from tidewheel._store.base import check_after
+from tidewheel._store.children import check_after
 
 _EXACT: Final = 1 << 53
 _json: Final = msgspec.json.Encoder()

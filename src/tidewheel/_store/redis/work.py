@@ -22,7 +22,7 @@ from tidewheel._model.transition import (
     replaced_by,
     rescue_of,
 )
-from tidewheel._store.base import check_after, no_child
+from tidewheel._store.children import check_after, no_child
 from tidewheel._store.redis import rows
 
 UNREADABLE: Final = ErrorInfo("tidewheel.Unreadable", "The row cannot be read: it was changed or damaged.")

@@ -22,7 +22,7 @@ from tidewheel._model.query import Enqueued
 from tidewheel._model.state import JobState
 from tidewheel._model.transition import dropped_for, replaced_by
 from tidewheel._model.worker import Wakeup
-from tidewheel._store.base import check_after
+from tidewheel._store.children import check_after
 from tidewheel._store.sqlite.endings import ask_to_stop, cancel, step_down
 from tidewheel._store.sqlite.graphs import Family
 from tidewheel._store.sqlite.insert import clash, insert
@@ -35,11 +35,11 @@ _NOTHING: Final = Verdict(insert=True)
 
 def enqueue(tx: Transaction, jobs: Sequence[NewJob], new_id: Callable[[], str], now: int) -> list[Enqueued]:
     """See `WorkStore.enqueue`."""
-    special = [bool(job.rule or job.backlog or job.fair or job.after) for job in jobs]
+    special = [job.rule or job.backlog or job.fair or job.after for job in jobs]
     if not any(special):
         return insert(tx, jobs, now)
     desk = _Desk(tx, new_id, now)
-    for one_by_one, alike in groupby(zip(special, jobs, strict=True), itemgetter(0)):
+    for one_by_one, alike in groupby(zip(map(bool, special), jobs, strict=True), itemgetter(0)):
         desk.serve([job for _, job in alike], special=one_by_one)
     desk.close()
     return desk.answers

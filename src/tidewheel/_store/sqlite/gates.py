@@ -21,6 +21,7 @@ from tidewheel._model.limit import Rule
 from tidewheel._model.outcome import Outcome, RetryLater
 from tidewheel._model.usher import Candidate, emptied, ended_by, give_back, leave, limit_of, look, walk
 from tidewheel._model.worker import Wakeup
+from tidewheel._store.sqlite.calm import Picked, take_slots
 from tidewheel._store.sqlite.rows import decoded, keys, listed, seqs, text
 from tidewheel._store.sqlite.rules import rules_in
 from tidewheel._store.sqlite.sql import statement
@@ -28,9 +29,6 @@ from tidewheel._store.sqlite.writer import Transaction
 
 PARKED_MOST: Final = 10_000
 """A claim that has parked so many comes to an end: others want to write, too. The next one goes on."""
-Picked: TypeAlias = tuple[int, str | None, str | None, int | None]
-"""Of a job in its line: seq, flow, parked_by, expires_at."""
-
 _Row: TypeAlias = tuple[str, str, int, str, int, bool, int, int | None, int | None, int | None]
 _Calm: TypeAlias = str | tuple[str, str, int | None]
 _gates: Final = msgspec.json.Decoder(list[tuple[str, int, str, int, bool, int, int | None, int | None]], strict=False)
@@ -62,10 +60,15 @@ class Gates:
 
     # -- claim
 
-    def admit(self, rows: Iterable[Picked], slots: int) -> tuple[list[int], list[int]]:
+    def admit(self, rows: Sequence[Picked], slots: int) -> tuple[list[int], list[int]]:
         """Judge jobs of a line until so many start, and park those that may not. Gives the seqs of those that start, and
         those of jobs of which nobody can say what they must pass.
         """
+        # What this call has read already is written at its end only.
+        if len(rows) <= slots and not self.rules and (held := take_slots(self._tx.connection, rows, self._now)):
+            seqs = [row[0] for row in rows]
+            self._slots.update(zip(seqs, held, strict=True))
+            return seqs, []
         candidates, unreadable = list[Candidate](), list[int]()
         flows = dict[str | None, tuple[Flow | None, tuple[str, ...]]]()  # many jobs have the same
         asked = set[str]()

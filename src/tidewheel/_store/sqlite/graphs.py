@@ -10,16 +10,18 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from tidewheel._model.graph import Edge, ended_edge, gives_up, goes_on
 from tidewheel._model.job import ErrorInfo, NewJob
 from tidewheel._model.worker import Wakeup
-from tidewheel._store.base import no_child
+from tidewheel._store.children import no_child
 from tidewheel._store.sqlite.insert import insert, insert_on_dead
-from tidewheel._store.sqlite.rows import error_of, state_of, text
+from tidewheel._store.sqlite.rows import error_of, keys, state_of, text
 from tidewheel._store.sqlite.sql import statement
 from tidewheel._store.sqlite.writer import Transaction
+
+_LOOK_AT: Final = 1000
 
 
 class Family:
@@ -36,6 +38,10 @@ class Family:
     def ended(self, *ids: str) -> None:
         """These have come to their end, and somebody may wait for it."""
         self._ended += ids
+
+    def find_untold(self) -> None:
+        """Look for ends that nobody told, a few in each sweep."""
+        self._ended += keys(self.tx.connection, statement("graph_untold"), (_LOOK_AT,))
 
     def tell(self) -> None:
         """Write the ends into the edges; let parents start, or give them up."""

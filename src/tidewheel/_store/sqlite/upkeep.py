@@ -36,6 +36,8 @@ def sweep(
     """See `UpkeepStore.sweep`."""
     family = Family(tx, new_id, now)
     expired = _expire(tx, family, limit)
+    if retention:
+        family.find_untold()
     family.tell()
     gates = Gates(tx, now)
     opening = keys(tx.connection, statement("gates_due"), (now, limit))

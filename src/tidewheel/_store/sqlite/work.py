@@ -6,9 +6,11 @@ loop of single statements would wait for that lock once a row.
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -20,8 +22,9 @@ from tidewheel._model.query import Accepted
 from tidewheel._model.transition import ending_of
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo
 from tidewheel._store.base import LOG_LINES
+from tidewheel._store.sqlite.calm import Picked
 from tidewheel._store.sqlite.endings import finish, follow, record
-from tidewheel._store.sqlite.gates import PARKED_MOST, Gates, Picked, slots_of
+from tidewheel._store.sqlite.gates import PARKED_MOST, Gates, slots_of
 from tidewheel._store.sqlite.graphs import Family
 from tidewheel._store.sqlite.rows import keys, listed, seqs, text
 from tidewheel._store.sqlite.sql import statement
@@ -34,6 +37,7 @@ _claimed: Final = msgspec.json.Decoder(list[Claimed])
 _leases: Final = msgspec.json.Decoder(set[tuple[str, int]])
 _held: Final = msgspec.json.Decoder(list[tuple[str, int, int, int]])
 _seqs: Final = msgspec.json.Decoder(list[int])
+_lease: Final = attrgetter("id", "epoch")
 _picked: Final = msgspec.json.Decoder(list[Picked])
 _flows: Final = msgspec.json.Decoder(list[str])
 
@@ -46,20 +50,18 @@ class Habit:
     def __init__(self) -> None:
         self.claims_limited = False
         self.settles_limited = False
-        self._slots: dict[tuple[str, int], tuple[str, ...]] = {}
+        self._slots: dict[tuple[str, int], tuple[str, ...] | None] = {}
 
     def remember(self, claimed: Sequence[Claimed], slots: Sequence[tuple[str, ...] | None]) -> None:
-        """The gates that these attempts hold slots of, which does not change while they run."""
-        for job, held in zip(claimed, slots, strict=True):
-            if held is not None:
-                self._slots[job.id, job.epoch] = held
+        """The gates that these attempts hold slots of, which does not change while they run. None: that is not all."""
+        self._slots.update(zip(map(_lease, claimed), slots, strict=True))
         while len(self._slots) > _REMEMBERED:  # leases that were lost
             del self._slots[next(iter(self._slots))]
 
     def recall(self, done: Sequence[Settlement]) -> list[tuple[str, ...]] | None:
         """What these attempts hold, all of them; None when of one nobody knows here."""
         found = [self._slots.pop(one.lease, None) for one in done]
-        known = [one for one in found if one is not None]
+        known = [slots for slots in found if slots is not None]
         return known if len(known) == len(found) else None
 
 
@@ -261,9 +263,11 @@ def _complete(
     if not habit.settles_limited:
         count = _completed(family, rows)
     elif slots := habit.recall([one for one, _ in done]):
-        count = _completed(family, rows, limited=True, exactly=len(done))
-        if count:
-            gates.free([*chain.from_iterable(slots)], done=True)
+        count = _complete_all(family, rows)
+        if count < len(done):  # none, or those that are not gone
+            known = _known(tx, [one for one, _ in done]) if count else ()
+            slots = [held for (one, _), held in zip(done, slots, strict=True) if one.lease in known]
+        gates.free([*chain.from_iterable(slots)], done=True)
     if count < len(done):  # the others have limits, or somebody waits for them, or their lease is lost
         count += _complete_others(family, rows, [one.lease for one, _ in done], gates, habit)
     if count:
@@ -273,10 +277,17 @@ def _complete(
     return _known(tx, [one for one, _ in done])
 
 
-def _completed(family: Family, rows: str, *, limited: bool = False, exactly: int | None = None) -> int:
+def _completed(family: Family, rows: str, *, limited: bool = False) -> int:
     """Complete jobs; gives how many."""
-    parameters = (family.now, rows, limited, exactly)
-    return family.tx.connection.execute(statement("settle_complete"), parameters).rowcount
+    return family.tx.connection.execute(statement("settle_complete"), (family.now, rows, limited)).rowcount
+
+
+def _complete_all(family: Family, rows: str) -> int:
+    """Complete jobs of which nothing else is to be told: all of them that are there, or none."""
+    try:
+        return family.tx.connection.execute(statement("settle_all"), (family.now, rows)).rowcount
+    except sqlite3.IntegrityError:
+        return 0
 
 
 def _complete_others(family: Family, rows: str, leases: list[Lease], gates: Gates, habit: Habit) -> int:

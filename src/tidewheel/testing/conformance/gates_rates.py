@@ -286,12 +286,12 @@ class TestGatesRates(Suite):
         begin = await limited(kit, 0, count=3, per=MINUTE, algorithm=algorithm)
         hits = [Hit("rate", "x"), Hit("rate", "x", 3), Hit("rate", "y", 3), Hit("rate", "x", 2), Hit("rate", "x")]
         first, big, other, rest, over = await kit.store.hit(hits, now=begin)
-        opens = 20 * SECOND if algorithm == "bucket" else MINUTE
-        assert first == Allowance(allowed=True, remaining=2)
-        assert big == Allowance(allowed=False, remaining=2, retry_at=begin + opens)
-        assert other == Allowance(allowed=True, remaining=0)
-        assert rest == Allowance(allowed=True, remaining=0)
-        assert over == Allowance(allowed=False, remaining=0, retry_at=begin + opens)
+        opens, whole = 20 * SECOND if algorithm == "bucket" else MINUTE, begin + MINUTE
+        assert first == Allowance(allowed=True, remaining=2, reset_at=begin + opens)
+        assert big == Allowance(allowed=False, remaining=2, retry_at=begin + opens, reset_at=begin + opens)
+        assert other == Allowance(allowed=True, remaining=0, reset_at=whole)
+        assert rest == Allowance(allowed=True, remaining=0, reset_at=whole)
+        assert over == Allowance(allowed=False, remaining=0, retry_at=begin + opens, reset_at=whole)
         (later,) = await kit.store.hit([Hit("rate", "x")], now=begin + opens)
         assert later.allowed
 
@@ -301,7 +301,7 @@ class TestGatesRates(Suite):
         assert answer.allowed
         assert await starts(kit) == 1
         (answer,) = await kit.store.hit([Hit("rate")], now=begin)
-        assert answer == Allowance(allowed=False, remaining=0, retry_at=begin + MINUTE)
+        assert answer == Allowance(allowed=False, remaining=0, retry_at=begin + MINUTE, reset_at=begin + MINUTE)
 
     @pytest.mark.parametrize("rule", [None, {"slots": 3}, {"slots": 3, "count": 3, "per": 3}, {}])
     async def test_only_a_declared_rate_may_be_hit(self, kit: Kit, rule: dict[str, int] | None) -> None:
@@ -315,8 +315,9 @@ class TestGatesRates(Suite):
     async def test_a_paused_rate_refuses(self, kit: Kit) -> None:
         await limited(kit, 0, count=3, per=MINUTE)
         await kit.overrule("rate:x", paused=True)
-        answers = await kit.store.hit([Hit("rate", "x"), Hit("rate", "y")], now=kit.clock())
-        assert answers == [Allowance(allowed=False, remaining=0), Allowance(allowed=True, remaining=2)]
+        stopped, other = await kit.store.hit([Hit("rate", "x"), Hit("rate", "y")], now=kit.clock())
+        assert stopped == Allowance(allowed=False, remaining=0)
+        assert (other.allowed, other.remaining) == (True, 2)
 
     async def test_no_hits_no_answers(self, kit: Kit) -> None:
         assert await kit.store.hit([], now=kit.clock()) == []

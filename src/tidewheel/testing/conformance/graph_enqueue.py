@@ -95,8 +95,8 @@ class TestGraphEnqueue(Suite):
         top = parent_of(kit, middle.id)
         answers = await kit.enqueue(middle, top)
         assert [answer.inserted for answer in answers] == [True, True]
-        error = (await kit.row(middle.id)).error
-        assert (await kit.row(top.id)).error == child_was("discarded", middle.id, error)
+        for one in (middle, top):
+            assert (await kit.row(one.id)).error == child_was("discarded", child.id, BOOM)
 
     async def test_the_first_that_failed_says_why(self, kit: Kit) -> None:
         first, second = await kit.at(JobState.CANCELLED), await kit.at(JobState.DISCARDED)

@@ -56,4 +56,4 @@ async def edges(kit: Kit, *ids: str) -> list[Edge]:
 def child_was(state: str, child: str, error: ErrorInfo | None = None) -> ErrorInfo:
     """Why a parent was given up."""
     said = f": {error.type}: {error.message}" if error else ""
-    return ErrorInfo("tidewheel.ChildFailed", f"Its child {child} was {state}{said}")
+    return ErrorInfo("tidewheel.ChildFailed", f"It waited for {child}, which was {state}{said}")

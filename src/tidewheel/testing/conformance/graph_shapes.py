@@ -64,8 +64,7 @@ class TestGraphShapes(Suite):
         (claimed,) = await kit.claim()
         await kit.settle(claimed.lease, Discarded(BOOM))
         assert await kit.states("left", "right", "bottom") == ["discarded"] * 3
-        right = (await kit.row("right")).error
-        assert (await kit.row("bottom")).error == child_was("discarded", "right", right)
+        assert (await kit.row("bottom")).error == child_was("discarded", "top", BOOM)
         told = [(await kit.row(job_id)).payload["job_id"] for job_id in reversed(await kit.listed(kinds=("alert",)))]
         assert told == ["left", "right", "bottom"]
 

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from tidewheel._model.after import After
+from tidewheel._model.desk import LAST_PLACE
 from tidewheel._model.duration import SECOND
 from tidewheel._model.enqueue_rule import Fair
 from tidewheel._model.query import Action
@@ -131,6 +132,13 @@ class TestPlaces(Suite):
         kit.clock.advance("1h")
         other = await kit.put(fair=of("b"))
         assert (await kit.row(other)).run_at == now + STEP, "where the first of the line is, not where the clock is"
+
+    async def test_however_dear_no_turn_is_beyond_what_all_stores_count(self, kit: Kit) -> None:
+        dear = LAST_PLACE // 2
+        jobs = [await kit.put(fair=of("acme", dear)) for _ in range(4)]
+        places = [(await kit.row(job)).run_at for job in jobs]
+        assert places == [kit.clock(), kit.clock() + dear, LAST_PLACE, LAST_PLACE]
+        assert await kit.claimed_ids() == jobs
 
     async def test_a_silence_saves_nothing_up(self, kit: Kit) -> None:
         await kit.put(tags=("quiet",), fair=of("quiet"))

@@ -1,16 +1,21 @@
--- Put the next jobs of some queues under a lease, with limits of slots that nobody waits at and that have room for all.
+-- Put the next jobs of some queues under a lease, with limits that nobody waits at and that have room for all of them.
 -- takes: now or null, queues, slots of each, kinds, worker, lease time, one on its last life, too?
--- gives: as claim, and whether any of them has limits; one row of nulls, and nothing is taken, when any gate is not plainly
---        open: then rounds decide. It ends with the keys of gates that nobody met before, if that is all.
+-- gives: as claim, in the order of the queues and of their lines, and whether any of them has limits; one row of nulls, and
+--        nothing is taken, when any gate is not plainly open: then rounds decide
 -- locks: the rows it takes, then the gates, in the order of their keys; rows that others hold are passed over
 --
--- Plainly open: declared with slots and nothing else, no word of an operator; the gate is not shut, nobody waits at it,
--- nobody is to look at it, it remembers nothing. The job came by no gate, and does not expire.
+-- Plainly open: declared with slots or a rate and nothing else, no word of an operator; the gate is not shut, nobody waits at
+-- it, nobody is to look at it, and what its rate remembers needs no mending. The job came by no gate, and does not expire.
+-- The arithmetic is that of `_model/gate.py`: `level` there is what the gate will remember here, null when there is no room.
 -- The limits stay as they are meanwhile; who changes them goes first. (One that changed between the beginning of this
 -- statement and its first step is not seen yet: it counts as changed a moment later. Nobody is parked here by its old
 -- word, which would be another matter: see gates_calm.)
--- See settle_complete why gates are written by an INSERT.
-WITH calm AS MATERIALIZED (
+-- A gate that nobody met before is made here; if somebody else made it this very moment, all of this fails (the driver says
+-- DataError), as nothing can be taken back. See settle_complete why the others are written by an INSERT.
+WITH at AS MATERIALIZED (
+    SELECT coalesce($1::bigint, {clock}) AS now
+),
+calm AS MATERIALIZED (
     SELECT {try_calm} AS kept
 ),
 suspect AS MATERIALIZED (
@@ -46,63 +51,106 @@ picked AS MATERIALIZED (
 ),
 alike AS MATERIALIZED (
     -- Many jobs have the same flow.
-    SELECT flow, count(*) AS jobs,
-        bool_and(plain) AND (flow IS NULL OR json_typeof(CAST(flow AS json) -> 0) IS NOT DISTINCT FROM 'array') AS plain
-    FROM picked GROUP BY flow
+    SELECT flow, CAST(flow AS jsonb) -> 0 AS passes, count(*) AS jobs, bool_and(plain) AS plain FROM picked GROUP BY flow
 ),
 steps AS MATERIALIZED (
     SELECT step ->> 0 || CASE WHEN step ->> 1 = '' THEN '' ELSE ':' || (step ->> 1) END COLLATE "C" AS key,
-        step ->> 0 AS "limit", sum(alike.jobs) AS slots,
-        bool_and(coalesce(step ->> 1 IS NOT NULL AND CAST(step ->> 3 AS boolean), false) AND coalesce(step ->> 4, '') = '') AS plain
-    FROM alike CROSS JOIN LATERAL json_array_elements(CAST(alike.flow AS json) -> 0) AS step
+        step ->> 0 AS "limit", CAST(sum(alike.jobs) AS bigint) AS jobs,
+        CAST(sum(alike.jobs) FILTER (WHERE CAST(step -> 3 AS boolean)) AS bigint) AS slots,
+        CAST(sum(alike.jobs * greatest(1, CAST(step -> 2 AS bigint))) AS bigint) AS cost,
+        bool_and(coalesce(jsonb_typeof(step -> 3) = 'boolean' AND step ->> 1 IS NOT NULL, false)
+            AND coalesce(step ->> 4, '') = '' AND coalesce(step ->> 5, 'false') = 'false') AS plain
+    FROM alike CROSS JOIN LATERAL jsonb_array_elements(alike.passes) AS step
     WHERE alike.flow IS NOT NULL AND alike.plain
     GROUP BY 1, 2 ORDER BY 1
 ),
 rules AS MATERIALIZED (
     -- Most often one, so it is read once, and not once for each key.
-    SELECT named."limit",
-        (SELECT CAST(CAST(declared AS jsonb) ->> 'slots' AS bigint) FROM {schema}.limits
-            WHERE name = named."limit" AND operator IS NULL AND CAST(declared AS jsonb) - 'slots' = '{}') AS slots,
-        EXISTS (
+    SELECT named."limit", said.slots, said.count, said.per, said.algorithm,
+        CASE said.algorithm WHEN 'bucket' THEN coalesce(said.burst, said.count)
+            WHEN 'fixed' THEN said.count ELSE least(said.count, 1000) END AS most,
+        (said.per + said.count - 1) / said.count AS step,
+        said.plain AND (said.slots IS NOT NULL OR said.count > 0 AND said.per > 0) AND NOT EXISTS (
             SELECT 1 FROM {schema}.limits WHERE name > named."limit" || ':' AND name < named."limit" || ';'
-        ) AS parted
+        ) AS plain
     FROM (SELECT DISTINCT "limit" FROM steps) AS named
+    LEFT JOIN LATERAL (
+        SELECT CAST(rule -> 'slots' AS bigint) AS slots, nullif(CAST(rule -> 'count' AS bigint), 0) AS count,
+            CAST(rule -> 'per' AS bigint) AS per, CAST(rule -> 'burst' AS bigint) AS burst,
+            coalesce(rule ->> 'algorithm', 'sliding') AS algorithm,
+            operator IS NULL AND rule - CAST('{slots,count,per,burst,algorithm}' AS text[]) = '{}' AS plain
+        FROM (SELECT CAST(declared AS jsonb) AS rule, operator FROM {schema}.limits WHERE name = named."limit" OFFSET 0) AS stored
+    ) AS said ON true
 ),
 held AS MATERIALIZED (
-    SELECT steps.key, steps.slots, gate.key AS known, rules.slots IS NOT NULL AND NOT rules.parted AND (
-            gate.key IS NULL OR gate.used + steps.slots <= rules.slots AND NOT gate.waiting AND gate.opens_at IS NULL
-                AND gate.level IS NULL AND gate.shut_until = 0 AND gate.holder IS NULL
-        ) AS open
-    FROM steps JOIN rules ON rules."limit" = steps."limit"
+    SELECT steps.key, steps."limit", steps.slots, steps.jobs, steps.cost, steps.plain AND rules.plain AS plain,
+        rules.slots AS all_slots, rules.count, rules.per, rules.algorithm, rules.most, rules.step, gate.key AS known,
+        coalesce(gate.used, 0) AS used, gate.level, gate.level[1] AS first, gate.level[cardinality(gate.level)] AS last,
+        gate.key IS NULL OR NOT gate.waiting AND gate.opens_at IS NULL AND gate.holder IS NULL
+            AND gate.shut_until <= at.now AS quiet,
+        at.now, greatest(at.now, gate.level[cardinality(gate.level)]) AS moment
+    FROM steps CROSS JOIN at
+    LEFT JOIN LATERAL (SELECT * FROM rules WHERE rules."limit" = steps."limit" OFFSET 0) AS rules ON true
     LEFT JOIN LATERAL (
         SELECT * FROM {schema}.gates WHERE gates.key = steps.key FOR UPDATE
     ) AS gate ON true
 ),
+asked AS MATERIALIZED (
+    SELECT key, "limit", known, used + coalesce(slots, 0) AS used,
+        plain AND quiet AND (all_slots IS NULL OR slots = jobs AND used + slots <= all_slots) AS plain, count,
+        CASE WHEN count IS NULL THEN level
+        WHEN algorithm = 'bucket' THEN CASE
+            WHEN level IS NULL OR cardinality(level) = 2 AND last <= now + per AND first <= moment + most * step
+            THEN CASE WHEN greatest(first, moment) + cost * step - moment <= most * step
+                THEN ARRAY[greatest(first, moment) + cost * step, moment] END
+            END
+        WHEN algorithm = 'fixed' THEN CASE
+            WHEN level IS NULL OR first < now - now % per
+            THEN CASE WHEN cost <= most THEN ARRAY[now - now % per, cost] END
+            WHEN cardinality(level) = 2 AND first <= now + per AND last + cost <= most THEN ARRAY[first, last + cost]
+            END
+        WHEN level IS NULL OR first <= last AND last <= now + per THEN (
+            SELECT CASE WHEN coalesce(cardinality(level), 0) - past + cost <= most
+                THEN level[past + 1:] || array_fill(moment, ARRAY[CAST(cost AS int)]) END
+            FROM (SELECT CAST(count(*) AS int) AS past FROM unnest(level) AS start WHERE start <= moment - per) AS gone
+        ) END AS level
+    FROM held
+),
 verdict AS MATERIALIZED (
-    SELECT (SELECT kept FROM calm) AND (SELECT coalesce(bool_and(plain), true) FROM alike)
-        AND (SELECT coalesce(bool_and(plain), true) FROM steps)
-        AND (SELECT coalesce(bool_and(open), true) FROM held) AS open,
-        (SELECT array_agg(key) FROM held WHERE known IS NULL) AS new
+    SELECT (SELECT kept FROM calm) AND NOT EXISTS (SELECT 1 FROM alike WHERE NOT plain)
+        AND NOT EXISTS (SELECT 1 FROM alike WHERE flow IS NOT NULL AND jsonb_typeof(passes) IS DISTINCT FROM 'array')
+        AND NOT EXISTS (SELECT 1 FROM asked WHERE NOT coalesce(plain AND (count IS NULL OR level IS NOT NULL), false)) AS open
+),
+made AS (
+    INSERT INTO {schema}.gates (key, "limit", used, level)
+    SELECT key, "limit", used, level FROM asked WHERE known IS NULL AND (SELECT open FROM verdict)
+    ON CONFLICT DO NOTHING
+    RETURNING key
+),
+alone AS MATERIALIZED (
+    SELECT CASE WHEN (SELECT count(*) FROM made) < count(*)
+        THEN CAST('Somebody made one of these gates just now; the claim begins anew. ' || min(key) AS boolean) ELSE true END AS yes
+    FROM asked WHERE known IS NULL AND (SELECT open FROM verdict)
 ),
 passed AS (
-    INSERT INTO {schema}.gates (key, "limit", needs)
-    SELECT held.key, split_part(held.key, ':', 1), held.slots FROM held CROSS JOIN verdict
-    WHERE verdict.open AND verdict.new IS NULL
-    ON CONFLICT (key) DO UPDATE SET used = gates.used + excluded.needs
+    INSERT INTO {schema}.gates (key, "limit", used, level)
+    SELECT key, "limit", used, level FROM asked
+    WHERE known IS NOT NULL AND (SELECT open FROM verdict) AND (SELECT yes FROM alone)
+    ON CONFLICT (key) DO UPDATE SET used = excluded.used, level = excluded.level
 ),
 taken AS (
     UPDATE {schema}.jobs AS jobs
     SET state = 'running', epoch = epoch + 1, attempt = attempt + 1, started_at = at.now, lease_until = at.now + $6,
         worker = $5
-    FROM (SELECT coalesce($1::bigint, {clock}) AS now) AS at
+    FROM at
     WHERE jobs.seq = ANY (ARRAY(
-        SELECT seq FROM picked WHERE (SELECT verdict.open AND verdict.new IS NULL FROM verdict)
+        SELECT seq FROM picked WHERE (SELECT open FROM verdict) AND (SELECT yes FROM alone)
     ))
     RETURNING id, epoch, kind, queue, args, attempt, max_attempts, crashes, enqueued_at, started_at, tags, meta,
         options, max_crashes, priority, run_at, lifo, seq
 )
 SELECT id, epoch, kind, queue, args, attempt, max_attempts, crashes, enqueued_at, started_at, tags, meta, options,
-    max_crashes, EXISTS (SELECT 1 FROM alike WHERE flow IS NOT NULL), CASE WHEN verdict.open THEN verdict.new END
+    max_crashes, EXISTS (SELECT 1 FROM alike WHERE flow IS NOT NULL)
 FROM verdict LEFT JOIN taken ON true
-WHERE NOT verdict.open OR verdict.new IS NOT NULL OR taken.id IS NOT NULL
+WHERE NOT verdict.open OR taken.id IS NOT NULL
 ORDER BY array_position((SELECT $2::text[]), queue), seq <> ALL (ARRAY(SELECT seq FROM suspect)), priority, {line}

@@ -1,7 +1,8 @@
 -- The next jobs of some queues, to be judged by their gates.
 -- takes: now or null, queues, how many of each, kinds, how many of each that are on their last lives
 -- gives: (seq, number of the queue from 1, on its last life?, flow, gate that let it into the line again, when it expires,
---        is it behind a job that another claim has in hand (see Candidate)?, now), in the order of the queues and of their lines
+--        is it behind a job that another claim has in hand, or that waits at its gate (see Candidate)?, now), in the order
+--        of the queues and of their lines
 -- locks: first the limits against changes (see gates_calm), then the rows; those that others hold are passed over
 WITH calm AS MATERIALIZED (
     SELECT {calm}
@@ -40,10 +41,15 @@ heads AS MATERIALIZED (
     ORDER BY order_key, queue, kind, priority, {line}
 ),
 behind AS MATERIALIZED (
+    -- An earlier one may be parked there, too: the gate lets in as many as it has room for, not always the first.
     SELECT head FROM heads
     WHERE EXISTS (
         SELECT 1 FROM {schema}.jobs
         WHERE order_key = gate AND queue = line_of AND kind = kind_of AND state = 'available' AND {last_life} = 0
+            AND ROW (priority, {line}) < place
+    ) OR EXISTS (
+        SELECT 1 FROM {schema}.jobs
+        WHERE parked_by = gate AND queue = line_of AND kind = kind_of AND state = 'parked'
             AND ROW (priority, {line}) < place
     )
 )

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- uses: states, family, gate, rules, turns, gates, withdraw, filter
+-- uses: states, family, gate, rules, turns, calm, gates, withdraw, filter
 -- Cancel, retry, run now or delete jobs.
 -- ask: now or nil, action, ids, filter they must still match or nil, ids for jobs that tell of dead letters (parents of those
 --      that are cancelled), columns of such a job

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- uses: states, gate, rules, turns, gates
+-- uses: states, gate, rules, turns, calm, gates
 -- Hand out available jobs under leases.
 -- ask: now or nil, wants (each: queue, slots), kinds, worker, lease, one on its last life, too?
 -- gives: a list of: id, both parts of the head, arguments, and tags, meta, options (msgpack values) or nil; id, ...
@@ -82,13 +82,30 @@ local UNREADABLE = '\193'  -- in the place of a job's extras: no value of msgpac
 
 local claimed, size, least, parked = {}, 0, nil, 0
 
+local function row_of(id)
+    return call('HMGET', JOB .. id, 's', 'h', 'a', 'x', 'g', 'b', 'u')
+end
+
+-- The rows of the jobs from here on, some of which have limits: their gates are read in one go.
+local function rows_from(first, members)
+    local rows = {}
+    for index = first, #members do
+        rows[index] = row_of(string.sub(members[index], 41))
+    end
+    gates().fetch(rows, 5)
+    return rows
+end
+
 -- Gives how many of the jobs start; the others are parked, or set aside.
 local function lend(queue, members, from)
-    local before = size
+    local before, rows = size, nil
     for index, member in ipairs(members) do
         local id = string.sub(member, 41)
         local key = JOB .. id
-        local row = call('HMGET', key, 's', 'h', 'a', 'x', 'g', 'b', 'u')
+        local row = rows and rows[index] or row_of(id)
+        if row[5] and not rows then
+            rows = rows_from(index, members)
+        end
         local head = row[1] and row[2] and row[3] and read_head(row[1], row[2])
         local admitted, extras = true, row[4]
         if head and row[5] then

@@ -8,6 +8,7 @@
 local function new_desk()
     local HOLDS, PERIOD, COUNT, ON_CONFLICT, REPLACE, MAX_WAIT = 2, 3, 4, 5, 6, 7
     local JOB_ID, SINCE, UNTIL, USED = 1, 2, 3, 4
+    local LAST_PLACE = 4503599627370496
     local HOLDING = {
         none = {}, waiting = WAITS, any = setmetatable({}, { __index = function() return true end }),
         live = { scheduled = true, available = true, parked = true, retryable = true, running = true },
@@ -83,7 +84,8 @@ local function new_desk()
     -- The place in line of a new job that may run at once, and the row of its tenant from now on; fair: a list of key, step.
     local function turn_of(new, fair, row, head, now)
         local place = math.max(head or now, row and row[SINCE] or 0)
-        return place, { new[1], place + fair[2], place + fair[2], 1 }
+        local after = math.min(place + fair[2], LAST_PLACE)
+        return place, { new[1], after, after, 1 }
     end
 
     -- What the rule makes of an enqueue: a table with insert, row, change, cancel, dropped, remaining, reset_at.

@@ -1,5 +1,5 @@
 #!lua
--- uses: states, undo, family, gate, rules, turns, gates, withdraw, desk
+-- uses: states, undo, family, gate, rules, turns, calm, gates, withdraw, desk
 -- Add jobs some of which ask first, for a key by a rule or a place in a backlog, or wait for others. Refused as a whole while
 -- memory is full.
 -- ask: now or nil, jobs (a batch as `rows_of` in lib.lua has it, with the columns of `insert`, and: rule (as in desk.lua) or nil,

@@ -76,8 +76,11 @@ local function new_family()
         if not first then
             return nil
         end
+        if first.err and first.err[1] == 'tidewheel.ChildFailed' then
+            return first.err
+        end
         local said = first.err and format(': %s: %s', first.err[1], first.err[2]) or ''
-        return { 'tidewheel.ChildFailed', 'Its child ' .. first.child .. ' was ' .. first.state .. said, '' }
+        return { 'tidewheel.ChildFailed', 'It waited for ' .. first.child .. ', which was ' .. first.state .. said, '' }
     end
 
     -- Whether a parent starts without waiting for the others, now that these edges have ended.

@@ -7,11 +7,13 @@ local ROOM_MOST, SLIDING_MOST = 1000, 1000
 
 -- A script that meets no job with limits never calls this, so that they cost it nothing.
 local function new_arithmetic()
+    local min, max, floor = math.min, math.max, math.floor
+
     -- How many of the numbers, which do not fall, are not above `bound`.
     local function bisect_right(level, bound)
         local low, high = 0, #level
         while low < high do
-            local middle = math.floor((low + high) / 2) + 1
+            local middle = floor((low + high) / 2) + 1
             if level[middle] > bound then
                 high = middle - 1
             else
@@ -21,23 +23,30 @@ local function new_arithmetic()
         return low
     end
 
-    local function capacity(rule)
+    local function capacity_of(rule)
         local count = rule.count or 0
         if rule.algorithm == 'fixed' or count < 1 then
             return count
         elseif rule.algorithm == 'bucket' then
             return rule.burst or count
         end
-        return math.min(count, SLIDING_MOST)
+        return min(count, SLIDING_MOST)
+    end
+
+    -- Both are worked out once for a rule, which every job of a batch asks for.
+    local function capacity(rule)
+        rule.most = rule.most or capacity_of(rule)
+        return rule.most
     end
 
     local function interval(rule)
-        return math.ceil((rule.per or 0) / math.max(1, rule.count or 0))
+        rule.step = rule.step or math.ceil((rule.per or 0) / max(1, rule.count or 0))
+        return rule.step
     end
 
     local function moment(gate, now)
         local last = gate.level[#gate.level]
-        return last and math.max(now, last) or now
+        return last and max(now, last) or now
     end
 
     local function mend(rule, gate, now)
@@ -50,19 +59,22 @@ local function new_arithmetic()
             if #level ~= 2 then
                 gate.level = {}
             elseif first > now + per then
-                gate.level = { now - now % per, math.min(last, capacity(rule)) }
+                gate.level = { now - now % per, min(last, capacity(rule)) }
             end
             return
         end
         local set_back = last > now + per
         if rule.algorithm == 'bucket' then
             last = set_back and now or last
-            gate.level = { math.min(first, math.max(last, now) + capacity(rule) * interval(rule)), last }
+            local most = max(last, now) + capacity(rule) * interval(rule)
+            if set_back or first > most then
+                gate.level = { min(first, most), last }
+            end
         elseif first > last then
-            gate.level = { math.min(last, now) }
+            gate.level = { min(last, now) }
         elseif set_back then
             for index, one in ipairs(level) do
-                level[index] = math.min(one, now)
+                level[index] = min(one, now)
             end
         end
     end
@@ -71,9 +83,9 @@ local function new_arithmetic()
         local step = interval(rule)
         now = moment(gate, now)
         local full_at = gate.level[1] or 0
-        local missing = math.max(0, full_at - now)
+        local missing = max(0, full_at - now)
         local most = capacity(rule)
-        return math.floor((most * step - missing) / step), full_at + (cost - most) * step
+        return floor((most * step - missing) / step), full_at + (cost - most) * step
     end
 
     local function window(gate, per, now)
@@ -98,7 +110,7 @@ local function new_arithmetic()
         end
         if on_trial(gate) then
             local probes = (rule.probes or 1) == 0 and 1 or rule.probes or 1
-            free = math.min(free, math.max(0, probes - gate.used))
+            free = min(free, max(0, probes - gate.used))
         end
         return free
     end
@@ -109,7 +121,7 @@ local function new_arithmetic()
         end
         local free = ROOM_MOST
         if rule.slots then
-            free = math.min(free, rule.slots - gate.used)
+            free = min(free, rule.slots - gate.used)
             if free < 1 then
                 return 0
             end
@@ -125,7 +137,7 @@ local function new_arithmetic()
         if most < 1 or per < 1 then
             return 0
         end
-        cost = math.max(1, math.min(cost, most))
+        cost = max(1, min(cost, most))
         mend(rule, gate, now)
         local left, at
         if rule.algorithm == 'bucket' then
@@ -139,7 +151,7 @@ local function new_arithmetic()
             at = left < cost and gate.level[past + cost - left] + per
         end
         if left >= cost then
-            return math.min(free, math.floor(left / cost))
+            return min(free, floor(left / cost))
         end
         return 0, at
     end
@@ -152,10 +164,10 @@ local function new_arithmetic()
             return
         end
         local per = rule.per or 0
-        cost = math.max(1, math.min(cost, capacity(rule)))
+        cost = max(1, min(cost, capacity(rule)))
         if rule.algorithm == 'bucket' then
             now = moment(gate, now)
-            gate.level = { math.max(gate.level[1] or 0, now) + cost * interval(rule), now }
+            gate.level = { max(gate.level[1] or 0, now) + cost * interval(rule), now }
         elseif rule.algorithm == 'fixed' then
             local start, used = window(gate, per, now)
             gate.level = { start, used + cost }
@@ -171,11 +183,11 @@ local function new_arithmetic()
     end
 
     local function freed(gate)
-        gate.used = math.max(0, gate.used - 1)
+        gate.used = max(0, gate.used - 1)
     end
 
     local function shut(gate, till)
-        gate.shut_until = math.max(gate.shut_until, till)
+        gate.shut_until = max(gate.shut_until, till)
     end
 
     local function failed(rule, gate, now)
@@ -206,19 +218,24 @@ local function new_arithmetic()
         end
     end
 
-    local function idle_at(rule, gate)
+    local function whole_at(rule, gate)
         local level = gate.level
-        if gate.used > 0 or gate.waiting or gate.holder then
-            return nil
-        elseif rule and breaks(rule) and #level > 0 then
-            return math.max(gate.shut_until, on_trial(gate) and gate.shut_until or level[#level]) + (rule.within or 0)
+        if rule and breaks(rule) and #level > 0 then
+            return max(gate.shut_until, on_trial(gate) and gate.shut_until or level[#level]) + (rule.within or 0)
         elseif not rule or not rule.count or #level == 0 then
             return gate.shut_until
         elseif rule.algorithm == 'bucket' then
-            return math.max(gate.shut_until, unpack(level))
+            return max(gate.shut_until, unpack(level))
         end
         local last = rule.algorithm == 'fixed' and level[1] or level[#level]
-        return math.max(gate.shut_until, last + (rule.per or 0))
+        return max(gate.shut_until, last + (rule.per or 0))
+    end
+
+    local function idle_at(rule, gate)
+        if gate.used > 0 or gate.waiting or gate.holder then
+            return nil
+        end
+        return whole_at(rule, gate)
     end
 
     local function idle(rule, gate, now)
@@ -226,5 +243,5 @@ local function new_arithmetic()
         return at ~= nil and at <= now
     end
 
-    return { room = room, taken = taken, freed = freed, shut = shut, failed = failed, succeeded = succeeded, idle = idle, idle_at = idle_at }
+    return { room = room, taken = taken, freed = freed, shut = shut, failed = failed, succeeded = succeeded, idle = idle, idle_at = idle_at, whole_at = whole_at }
 end

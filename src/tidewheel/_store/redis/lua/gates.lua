@@ -1,10 +1,10 @@
 -- The gates of limits: who may start, who is parked, who comes back into the line. Stands between lib.lua and the scripts
--- that judge, behind gate.lua, rules.lua and turns.lua. It is the twin of _model/usher.py.
+-- that judge, behind gate.lua, rules.lua, turns.lua and calm.lua. It is the twin of _model/usher.py.
 --
 -- A gate is read when it is first asked for, changed as a table, and written once, by `look`: the last word about gates in
 -- a script, after what it did to jobs has been flushed.
 
-local GATES, GATE_KEYS, OPENING = ROOT .. 'gates', ROOT .. 'gatekeys', ROOT .. 'opening'
+local OPENING = ROOT .. 'opening'
 local PARKED, SCOUTS, PAIRS, WAITING = ROOT .. 'parked:', ROOT .. 'scouts:', ROOT .. 'pairs:', ROOT .. 'waiting:'
 local STRETCH = 1000  -- gates that one round recounts
 local OPENED_MOST = 5000  -- others wait while a script runs: the next sweep goes on
@@ -24,7 +24,8 @@ local function new_gates()
     local turns = new_turns()
     local holder_of, ordered = turns.holder_of, turns.ordered
     local known, flows = {}, {}
-    local NONE = {}  -- the level of all gates that remember nothing: never changed
+    local calm = new_calm(rules, known)
+    local NONE = {}  -- the level of all gates that remember nothing, the passes of those flows: never changed
 
     local function gate_of(text, key, readable, limit, used, shut_until, waiting, needs, opens_at, ...)
         if not readable or type(limit) ~= 'string' or type(used) ~= 'number' or type(needs) ~= 'number' then
@@ -48,7 +49,7 @@ local function new_gates()
     local function gate_at(key, limit)
         local gate = known[key]
         if not gate then
-            local text = call('HGET', GATES, key)
+            local text = calm.give_up(key)
             gate = text and gate_of(text, key, pcall(cmsgpack.unpack, text))
             if not gate then
                 local waiting = text and call('EXISTS', PAIRS .. key) == 1
@@ -151,6 +152,9 @@ local function new_gates()
     -- Judge a job that was taken out of its line; `by` is its parked_by or nil, `expires` its expires_at or nil. Gives true
     -- when it may start, false when it is parked; nil when its flow cannot be read.
     local function admit(id, head, text, by, now, expires)
+        if not by and not expires and calm.take(text) then
+            return true
+        end
         local parked_by = by and let_in(by, id, head[QUEUE], head[KIND])
         local passes, refusing = passes_of(text), nil
         if passes and expires and tonumber(expires) <= now then
@@ -158,6 +162,7 @@ local function new_gates()
             count('parked', head[QUEUE], 1)
             head[STATE] = 'parked'
             save(id, head, 'b', EXPIRED)  -- no gate: nothing opens it, and the next sweep ends it
+            mark(id, head, nil, expires)  -- it may have been with a worker that knows nothing of this
             hints.due = true
             return false
         end
@@ -171,7 +176,8 @@ local function new_gates()
                 refusing, way = gate, {}
             end
         end
-        for _, pass in ipairs(way) do
+        for place = 1, #way do
+            local pass = way[place]
             local gate = gate_at(pass.key, pass.limit)
             if room(rule_of(gate), gate, now, pass.cost) < 1 then
                 gate.waiting, gate.needs = true, pass.cost
@@ -187,7 +193,8 @@ local function new_gates()
             save(id, head, 'b', refusing.key)
             return false
         end
-        for _, pass in ipairs(way) do
+        for place = 1, #way do
+            local pass = way[place]
             local gate = gate_at(pass.key)
             taken(rule_of(gate), gate, now, pass.cost, pass.holds)
             if gate == parked_by then
@@ -206,31 +213,41 @@ local function new_gates()
         call('HDEL', JOB .. id, 'b')
     end
 
-    -- The end of an attempt: frees its slots, and shuts the gates of the limits in `hold` (a list or nil) until then.
-    -- final: the job has ended, so it gives up its turn. ended: nil, or for a breaker 'done' or 'failed'; of those that end in
-    -- one script the failures are told first.
-    local function give_back(id, text, final, hold, till, ended, now)
-        for _, pass in ipairs(ended and passes_of(text) or {}) do
-            if pass.trips then
-                local gate = gate_at(pass.key, pass.limit)
-                if ended == 'failed' then
-                    arithmetic.failed(rule_of(gate), gate, now)
-                else
-                    arithmetic.succeeded(gate, now)
+    local function end_of(id, text, final, hold, till, failed, now)
+        local passes = passes_of(text) or NONE
+        for place = 1, #passes do
+            local pass = passes[place]
+            local gate = gate_at(pass.key, pass.limit)
+            if pass.trips and failed then
+                arithmetic.failed(rule_of(gate), gate, now)
+            end
+            if place == 1 and pass.order and (final or pass.order == 'skip') and turns.holder_at(pass.key) == id then
+                turns.leave(gate)
+            end
+            if pass.holds then
+                freed(gate)
+            end
+            for _, limit in ipairs(hold or NONE) do
+                if limit == pass.limit then
+                    shut(gate, till)
                 end
             end
         end
-        local first = ordered(passes_of(text))
-        if first and (final or first.order == 'skip') and turns.holder_at(first.key) == id then
-            turns.leave(gate_at(first.key, first.limit))
-        end
-        for _, pass in ipairs(passes_of(text) or {}) do
-            if pass.holds then
-                freed(gate_at(pass.key, pass.limit))
+    end
+
+    -- Ends of attempts: each frees its slots. A list of: id; flow; whether the job has ended, so that it gives up its turn; limits
+    -- whose gates are shut (a list or nil), until when; for a breaker nil, 'done' or 'failed': failures are told first.
+    local function give_back(ends, now)
+        calm.fetch(ends, 2)
+        for _, one in ipairs(ends) do
+            if one[4] or not calm.give(one[2]) then
+                end_of(one[1], one[2], one[3], one[4], one[5], one[6] == 'failed', now)
             end
-            for _, limit in ipairs(hold or {}) do
-                if limit == pass.limit then
-                    shut(gate_at(pass.key, pass.limit), till)
+        end
+        for _, one in ipairs(ends) do
+            for _, pass in ipairs(one[6] == 'done' and flows[one[2]] or NONE) do
+                if pass.trips then
+                    arithmetic.succeeded(gate_at(pass.key), now)
                 end
             end
         end
@@ -349,6 +366,7 @@ local function new_gates()
             end
         end
         in_parts('HSET', GATES, states)
+        calm.write()
     end
 
     -- The last word: every gate that has jobs waiting and room lets some into the line; `only`: those and no others. Gives how
@@ -476,10 +494,10 @@ local function new_gates()
     end
 
     return {
-        admit = admit, pass_by = pass_by, give_back = give_back, step_down = step_down, let_go = let_go,
+        fetch = calm.fetch, admit = admit, pass_by = pass_by, give_back = give_back, step_down = step_down, let_go = let_go,
         move_parked = move_parked, due = due, look = look, recount = recount, holder_of = holder_of,
         write = write, put = put, gate_at = gate_at, rule_of = rule_of, words_of = rules.words_of,
-        room = room, taken = taken,
+        room = room, taken = taken, whole_at = arithmetic.whole_at,
     }
 end
 

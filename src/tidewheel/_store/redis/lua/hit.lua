@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- uses: states, gate, rules, turns, gates
+-- uses: states, gate, rules, turns, calm, gates
 -- Ask for starts by hand: what a rate has room for is taken.
 -- ask: now or nil, hits (each: limit, value, cost)
--- gives: a list of [allowed?, remaining, retry_at or nil], or, when one is of no rate and nothing was done, its number (from 0)
+-- gives: a list of [allowed?, remaining, retry_at or nil, reset_at or nil], or, when one is of no rate and nothing was done, its number (from 0)
 --        and the rules that are merged for it (JSON or false): declared, the operator's, his for this gate
 local now, answers = clock(ask[1]), {}
 
@@ -24,7 +24,8 @@ for index, hit in ipairs(ask[2]) do
     if free > 0 then
         gates().taken(rule, gate, now, hit[3], false)
     end
-    answers[index] = { free > 0, (gates().room(rule, gate, now, 1)), at or cjson.null }
+    local left, whole = gates().room(rule, gate, now, 1), gates().whole_at(rule, gate)
+    answers[index] = { free > 0, left, at or cjson.null, whole > now and whole or cjson.null }
 end
 gates().write()
 flush()

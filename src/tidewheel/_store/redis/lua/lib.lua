@@ -97,9 +97,9 @@ local function clock(given, later)
     end
     local time = call('TIME')
     local now = time[1] * 1000000 + time[2]
-    local mark = tonumber(meta[3] or 0)
-    if now < mark and mark - now <= STEP_BACK then
-        return mark
+    local highest = tonumber(meta[3] or 0)
+    if now < highest and highest - now <= STEP_BACK then
+        return highest
     end
     if later then
         unsaved_clock = now
@@ -111,7 +111,9 @@ end
 
 -- The server's own name for the history of its data: who starts or takes over begins a new one.
 local function history()
-    return string.match(call('INFO', 'replication'), 'master_replid:(%x+)') or ''
+    local said = call('INFO', 'replication')
+    local _, colon = string.find(said, 'master_replid:', 1, true)  -- a pattern would be tried at every letter
+    return colon and string.match(said, '^%x+', colon + 1) or ''
 end
 
 -- Writes to sorted sets, sets and counts are collected, so that each key is written once a script.

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- uses: states, gate, rules, turns, gates
+-- uses: states, gate, rules, turns, calm, gates
 -- Gates by their keys.
 -- ask: now or nil, limits whose gates are meant, keys of gates (both empty: all), at most so many
 -- gives: a list of [key, limit, used, waiting?, room, opens_at or nil, shut_until or nil, id of the job whose turn it is or nil,

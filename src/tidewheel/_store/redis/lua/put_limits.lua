@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- uses: states, gate, rules, turns, gates
+-- uses: states, gate, rules, turns, calm, gates
 -- Store rules of limits.
 -- ask: now or nil, declared?, rows (each: name, rule as JSON or nil)
 -- gives: for each row the rule declared and the operator's (JSON or nil)

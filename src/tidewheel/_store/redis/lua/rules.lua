@@ -59,16 +59,20 @@ local function new_rules()
     end
 
     -- The rule for a gate, or false.
-    local function rule_of(gate)
-        local key, limit = gate.key, limit_of(gate.limit)
+    local function rule_at(key, name)
+        local limit = limits[name] or limit_of(name)
         overruled = overruled or call('EXISTS', OPERATOR)
-        if key == gate.limit or overruled == 0 then
+        if key == name or overruled == 0 then
             return limit.rule
         elseif own_rules[key] == nil then
             local own = said(OPERATOR, key)
             own_rules[key] = own == nil and limit.rule or merged(limit.declared, limit.operator, own)
         end
         return own_rules[key]
+    end
+
+    local function rule_of(gate)
+        return rule_at(gate.key, gate.limit)
     end
 
     -- What is merged for a gate: declared, the operator's, his for this gate (JSON or false).
@@ -89,5 +93,5 @@ local function new_rules()
         return not same(before, limit_of(name).rule)
     end
 
-    return { rule_of = rule_of, words_of = words_of, put = put }
+    return { rule_at = rule_at, rule_of = rule_of, words_of = words_of, put = put }
 end

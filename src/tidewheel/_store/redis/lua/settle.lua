@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- uses: states, family, gate, rules, turns, gates
+-- uses: states, family, gate, rules, turns, calm, gates
 -- Write how attempts ended. `ending_of` in _model/transition.py has the decisions.
 -- ask: now or nil, settlements (a batch as `rows_of` in lib.lua has it), ids for jobs that tell of dead letters, columns of such a job
 --      columns of a settlement: id, epoch, word, after, result, error, reason, progress, log lines, arguments of the job that tells,
 --      limits to hold
 -- gives: [one letter a settlement, a(ccepted) or s(tale); how many of the ids were used]; or ["", how many are needed] when
 --        they may be too few: nothing was done, ask again
-local now, answers, done = clock(ask[1]), {}, {}
+local now, answers, ends = clock(ask[1]), {}, {}
 local BREAKS = { complete = 'done', retry = 'failed', discard = 'failed' }  -- `ended_by` in _model/usher.py
 supply.ids, supply.columns = ask[3], ask[4]
 
@@ -55,13 +55,7 @@ for index, one in rows_of(ask[2]) do
             record(id, head, now, word, why)
         end
         if row[3] then
-            local ended = BREAKS[one[3]]
-            local told = { id, row[3], FINAL[state], one[11], now + (one[4] or 0), ended, now }
-            if ended == 'done' then
-                done[#done + 1] = told
-            else
-                gates().give_back(unpack(told, 1, 7))
-            end
+            ends[#ends + 1] = { id, row[3], FINAL[state], one[11], now + (one[4] or 0), BREAKS[one[3]] }
         end
         leave(id, head)
         head[ATTEMPT], head[RUN_AT], head[LEASE], head[CANCEL] = attempt, run_at, false, false
@@ -82,8 +76,8 @@ for index, one in rows_of(ask[2]) do
         end
     end
 end
-for _, told in ipairs(done) do
-    gates().give_back(unpack(told, 1, 7))
+if #ends > 0 then
+    gates().give_back(ends, now)
 end
 tell_all(now)
 flush()

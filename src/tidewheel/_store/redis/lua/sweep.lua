@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- uses: states, family, gate, rules, turns, gates, withdraw
+-- uses: states, family, gate, rules, turns, calm, gates, withdraw
 -- Expire, promote, rescue, open gates, forget workers, prune. `rescue_of` in _model/transition.py has the decisions.
 -- ask: now or nil, limit, silent microseconds after which a worker is gone,
 --      rules (each: kind, queue or nil, completed: count or nil, age or nil, failed: count or nil, age or nil),
@@ -139,7 +139,7 @@ for _, one in ipairs(lost) do
     local id, head, state, err = one[1], one[2], one[3], one[4]
     local flow = call('HGET', JOB .. id, 'g')
     if flow then
-        gates().give_back(id, flow, not head or FINAL[state], nil, nil, 'failed', now)
+        gates().give_back({ { id, flow, not head or FINAL[state], nil, nil, 'failed' } }, now)
     end
     if head then
         record(id, head, now, 'rescue', err)
@@ -250,9 +250,10 @@ if #rules > 0 then
     for _, key in ipairs(call('ZRANGEBYSCORE', HELD_DUE, '-inf', now, 'LIMIT', 0, KEYS_MOST)) do
         local text = call('HGET', HELD, key)
         local fine, row = pcall(cmsgpack.unpack, text or '')
-        if fine and text and row[3] > now then
+        local known = text and fine and type(row) == 'table' and #row == 4
+        if known and row[3] > now then
             add(HELD_DUE, row[3], key)
-        elseif fine and text and call('EXISTS', JOB .. row[1]) == 1 then
+        elseif known and call('EXISTS', JOB .. row[1]) == 1 then
             add(HELD_DUE, now + HOUR, key)
         else
             call('HDEL', HELD, key)

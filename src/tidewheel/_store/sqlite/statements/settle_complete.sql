@@ -1,6 +1,5 @@
--- Complete the jobs whose lease still holds: those without limits that nobody waits for, or all; or, if not so
--- many of them hold that nobody waits for, none.
--- takes: now, JSON list of [id, epoch, result, progress], all?, so many or NULL
+-- Complete the jobs whose lease still holds: those without limits that nobody waits for, or all.
+-- takes: now, JSON list of [id, epoch, result, progress], all?
 -- gives: the number of jobs completed
 UPDATE tidewheel_jobs
 SET state = 'completed', finished_at = ?1, lease_until = NULL, cancel_requested = 0,
@@ -10,7 +9,3 @@ FROM (
 ) AS done
 WHERE tidewheel_jobs.id = done.id AND tidewheel_jobs.epoch = done.epoch AND tidewheel_jobs.state = 'running'
     AND (?3 OR (tidewheel_jobs.flow IS NULL AND tidewheel_jobs.awaited IS NULL))
-    AND (?4 IS NULL OR ?4 = (
-        SELECT count(*) FROM json_each(?2) AS asked CROSS JOIN tidewheel_jobs AS jobs ON jobs.id = asked.value ->> 0
-        WHERE jobs.epoch = asked.value ->> 1 AND jobs.state = 'running' AND jobs.awaited IS NULL
-    ))
