@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from tests.engine import _handlers as handlers
 from tests.engine._kit import PATIENCE, Ears, attempt_of, row, running, until
 
 from tidewheel import App, JobCancelled, JobFailed, JobState, Rate, RetryPolicy
+from tidewheel._engine import child
 from tidewheel._engine.processes import ProcessExecutor
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -211,6 +214,29 @@ async def test_a_stop_that_comes_before_the_child_has_started_is_heard(app: App,
     late.context.stop("cancel")
     assert await asyncio.wait_for(running_late, PATIENCE) in {'"soft timeout"', '"cancel"'}
     executor.close()
+
+
+async def test_a_stop_that_overtakes_the_end_of_the_job_before_is_heard(app: App) -> None:
+    """The worker sends the next job and its stop as soon as it has the answer: the child may not be done with the first."""
+    line: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    channel = child._Channel(SimpleNamespace(recv=line.get))  # type: ignore[arg-type]
+    task: Any = app.task(run_in="process")(handlers.double)
+    first, second, third = (attempt_of(task, number) for number in range(3))
+    line.put(("run", "first"))
+    assert channel.next_run() == ("run", "first")
+    channel.attend([first.context])
+    for message in [("run", "second"), ("stop", tuple(second.claimed.lease), "cancel")]:
+        line.put(message)
+    assert channel.next_run() == ("run", "second")
+    await until(lambda: channel._stops)
+    channel.rest()
+    channel.attend([second.context])
+    assert (first.context.stop_reason, second.context.stop_reason) == ("", "cancel")
+
+    channel.rest()
+    channel.attend([third.context])
+    assert third.context.stop_reason == ""
+    assert channel._stops == {}  # what comes too late is not kept for ever
 
 
 async def test_a_call_that_is_given_up_while_its_child_starts_keeps_the_child(app: App) -> None:

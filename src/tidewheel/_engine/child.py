@@ -42,7 +42,9 @@ class _Channel:
         self._send = threading.Lock()
         self._arrived = threading.Semaphore(0)
         self._request: Any = None
+        self._lock = threading.Lock()
         self._stops: dict[Lease, str] = {}
+        """Who is to wind up, and why: of this run, or of the next one, which may have been sent already."""
         self._contexts: dict[Lease, JobContext] = {}
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -54,8 +56,7 @@ class _Channel:
                 # The worker is gone. Its job will run elsewhere, so what is computed here must end now.
                 os._exit(1)
             if message[0] == "stop":
-                self._stops[Lease(*message[1])] = message[2]
-                self._pass_stops_on()
+                self._stop(Lease(*message[1]), message[2])
             else:
                 self._request = message
                 self._arrived.release()
@@ -66,18 +67,24 @@ class _Channel:
 
     def attend(self, contexts: Sequence[JobContext]) -> None:
         """Who is told to wind up from now on, also when that was said before."""
-        self._contexts = {Lease(one.id, one.epoch): one for one in contexts}
-        if contexts:
-            self._pass_stops_on()
-        else:
-            self._stops = {}
+        with self._lock:
+            self._contexts = {Lease(one.id, one.epoch): one for one in contexts}
+            self._stops = {lease: reason for lease, reason in self._stops.items() if lease in self._contexts}
+            said = [(self._contexts[lease], reason) for lease, reason in self._stops.items()]
+        for context, reason in said:
+            context.stop(reason)
 
-    def _pass_stops_on(self) -> None:
-        contexts = self._contexts
-        for lease, reason in tuple(self._stops.items()):
-            # By its lease: a wish that comes too late must not hit the next job.
-            if lease in contexts:
-                contexts[lease].stop(reason)
+    def rest(self) -> None:
+        """Nobody runs. What is said now may be for the next run."""
+        with self._lock:
+            self._contexts = {}
+
+    def _stop(self, lease: Lease, reason: str) -> None:
+        with self._lock:
+            self._stops[lease] = reason
+            context = self._contexts.get(lease)
+        if context is not None:  # by its lease: a wish that comes too late must not hit the next job
+            context.stop(reason)
 
     def say(self, *message: Any) -> None:
         with self._send:
@@ -124,7 +131,7 @@ def _run(
         _flush()
         channel.say(*failed)
     finally:
-        channel.attend(())
+        channel.rest()
 
 
 def _call(
