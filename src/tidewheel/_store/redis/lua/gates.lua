@@ -217,19 +217,20 @@ local function new_gates()
         local passes = passes_of(text) or NONE
         for place = 1, #passes do
             local pass = passes[place]
-            local gate = gate_at(pass.key, pass.limit)
+            -- Asked for where it changes only: a gate that was asked for is looked at in the end.
             if pass.trips and failed then
+                local gate = gate_at(pass.key, pass.limit)
                 arithmetic.failed(rule_of(gate), gate, now)
             end
             if place == 1 and pass.order and (final or pass.order == 'skip') and turns.holder_at(pass.key) == id then
-                turns.leave(gate)
+                turns.leave(gate_at(pass.key, pass.limit))
             end
             if pass.holds then
-                freed(gate)
+                freed(gate_at(pass.key, pass.limit))
             end
             for _, limit in ipairs(hold or NONE) do
                 if limit == pass.limit then
-                    shut(gate, till)
+                    shut(gate_at(pass.key, pass.limit), till)
                 end
             end
         end
