@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 import redis as driver
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.conformance._redis_kit import HOUR, claim, job, new_name, opened
 from tests.servers.redis import Redis
@@ -121,8 +121,16 @@ def in_python(life: list[tuple[Rule | None, list[Step]]]) -> list[Any]:
     return answers
 
 
+FULL: Final = [("take", 0, 1, False)] * 3
+BECOMES_A_BUCKET: Final = [
+    (Rule(count=3, per=SECOND), FULL),
+    (Rule(count=1, per=SECOND, algorithm="bucket"), [("ask", 0, 1, False)]),
+]
+
+
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(life=lives)
+@example(life=BECOMES_A_BUCKET)
 def test_the_twins_agree(link: driver.Redis, life: list[tuple[Rule | None, list[Step]]]) -> None:
     now, timed = NOW, []
     for rule, part in life:

@@ -67,7 +67,7 @@ local function new_arithmetic()
         if rule.algorithm == 'bucket' then
             last = set_back and now or last
             local most = max(last, now) + capacity(rule) * interval(rule)
-            if set_back or first > most then
+            if set_back or first > most or #level ~= 2 then  -- else it is what it was
                 gate.level = { min(first, most), last }
             end
         elseif first > last then
