@@ -13,9 +13,10 @@ from typing import Any, Final, Generic, TypeVar
 
 from tidewheel._context import JobContext
 from tidewheel._flows import value_text
+from tidewheel._limits import refuse
 from tidewheel._model.duration import SECOND, Span, human, micros
 from tidewheel._model.errors import ConfigError, DecodeError, LimitKeyError
-from tidewheel._paths import NotFound, Source, reader, source_problem, source_text
+from tidewheel._paths import Source, look_up, reader, source_problem, source_text
 from tidewheel._serde import MAX_PAYLOAD, Codec, hints_of
 
 T_co = TypeVar("T_co", covariant=True)
@@ -59,8 +60,7 @@ class Batch:
             problems.append(f"wait: {error}")
         if self.key is not None and (problem := source_problem(self.key)):
             problems.append(f"key: {problem}")
-        if problems:
-            raise ConfigError([f"Batch: {problem}" for problem in problems])
+        refuse(self, problems)
 
     @property
     def enough(self) -> int:
@@ -142,12 +142,10 @@ class BatchCodec(Codec):
     def _key(self, arguments: Any, so: str) -> str:
         assert self._read is not None and self._batch is not None and self._batch.key is not None  # noqa: S101, PT018
         try:
-            return value_text(self._read(arguments))
-        except (NotFound, ValueError) as error:
-            found = f"found nothing: {error}" if isinstance(error, NotFound) else str(error)
-        except Exception as error:  # noqa: BLE001 -- the user's function
-            found = f"failed with {type(error).__name__}: {error}"
-        raise LimitKeyError(f"{self._name}: the key of its batches, {source_text(self._batch.key)}, {found}. {so}")
+            return value_text(look_up(self._read, arguments))
+        except ValueError as error:
+            what = f"the key of its batches, {source_text(self._batch.key)}"
+            raise LimitKeyError(f"{self._name}: {what}, {error}. {so}") from error.__cause__
 
 
 def batch_problems(name: str, fn: Callable[..., Any], batch: Any) -> Sequence[str]:

@@ -64,8 +64,12 @@ async def _answered(
     sent: tuple[asyncio.Task[list[Enqueued]], list[PreparedJob[R]], Sequence[int]],
 ) -> tuple[Sequence[PreparedJob[R]], list[Enqueued]]:
     task, part, places = sent
-    answers = await task
-    return part, [answers[place] for place in places] if places else answers
+    return part, own_answers(await task, places)
+
+
+def own_answers(answers: list[Enqueued], places: Sequence[int]) -> list[Enqueued]:
+    """Those of the jobs that were asked for, by what `new_jobs` says of their places."""
+    return [answers[place] for place in places] if places else answers
 
 
 async def _gathered(source: Iterator[T], count: int, before: int) -> list[T]:

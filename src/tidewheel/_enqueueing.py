@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, overload
 
-from tidewheel._batches import BATCH, Batched, check_batch, new_jobs, send, taken
+from tidewheel._batches import BATCH, Batched, check_batch, new_jobs, own_answers, send, taken
 from tidewheel._handle import JobHandle
 from tidewheel._model.errors import DuplicateJob, NotEnqueued, QueueFull
 from tidewheel._model.job import NewJob
@@ -120,7 +120,7 @@ class Enqueuing:
             before += len(part)
             new, places = new_jobs(part, sent)
             answers = await store.enqueue_in(connection, new)
-            batched.append((part, [answers[place] for place in places] if places else answers))
+            batched.append((part, own_answers(answers, places)))
         return self._handles(batched)
 
     def _handles(self, batched: Batched[R]) -> list[JobHandle[R]]:

@@ -14,7 +14,7 @@ from tidewheel._limits import MOST, AnyLimit, Breaker, Limit, Rate, name_problem
 from tidewheel._model.errors import ConfigError, LimitKeyError
 from tidewheel._model.flow import Flow, Pass, flow_text
 from tidewheel._model.limit import LimitRow
-from tidewheel._paths import NotFound, Source, reader, shown, source_problem, source_text
+from tidewheel._paths import NoValue, Source, look_up, reader, shown, source_problem, source_text
 from tidewheel._serde import to_plain
 
 if TYPE_CHECKING:
@@ -190,14 +190,16 @@ class Measure:
         return flow_text(Flow(tuple(passes.values())))
 
     def _value(self, name: str, limit: AnyLimit, read: Callable[[Any], object], arguments: Any) -> str:
-        found = self._read(name, "key", limit.key, read, arguments)
         try:
-            return value_text(found)
+            return value_text(look_up(read, arguments))
         except ValueError as error:
-            raise self._wrong(name, "key", limit.key, str(error)) from None
+            raise self._wrong(name, "key", limit.key, str(error)) from error.__cause__
 
     def _cost(self, name: str, limit: Rate, read: Callable[[Any], object], arguments: Any) -> int:
-        found = self._read(name, "cost", limit.cost, read, arguments)
+        try:
+            found = look_up(read, arguments)
+        except NoValue as error:
+            raise self._wrong(name, "cost", limit.cost, str(error)) from error.__cause__
         if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= MOST:
             what = f"found {shown(found)}; a cost is a whole number, 1 or more"
             raise self._wrong(name, "cost", limit.cost, what)
@@ -205,14 +207,6 @@ class Measure:
             capacity = f"{'count' if limit.burst is None else 'burst'} is {limit.capacity}"
             raise self._wrong(name, "cost", limit.cost, f"found {found}, which never fits: {capacity}")
         return found
-
-    def _read(self, name: str, what: str, source: Any, read: Callable[[Any], object], arguments: Any) -> object:
-        try:
-            return read(arguments)
-        except NotFound as error:
-            raise self._wrong(name, what, source, f"found nothing: {error}") from None
-        except Exception as error:  # the user's function
-            raise self._wrong(name, what, source, f"failed with {type(error).__name__}: {error}") from error
 
     def _wrong(self, name: str, what: str, source: Any, found: str) -> LimitKeyError:
         text = source_text(source)

@@ -13,7 +13,7 @@ import msgspec
 from tidewheel._flows import value_text
 from tidewheel._model.enqueue_rule import EnqueueRule
 from tidewheel._model.errors import ConfigError, LimitKeyError
-from tidewheel._paths import NotFound, reader, source_problem, source_text
+from tidewheel._paths import look_up, reader, source_problem, source_text
 from tidewheel._rules import AnyRule, Debounce, Idempotent, KeepLast, Throttle, Unique
 from tidewheel._serde import to_plain
 
@@ -69,14 +69,9 @@ class Keys:
 
     def _found(self, read: Callable[[Any], object], arguments: Any) -> str:
         try:
-            return value_text(read(arguments))
-        except NotFound as error:
-            reason = f"found nothing: {error}"
+            return value_text(look_up(read, arguments))
         except ValueError as error:
-            reason = str(error)
-        except Exception as error:
-            raise self._wrong(f"failed with {type(error).__name__}: {error}") from error
-        raise self._wrong(reason)
+            raise self._wrong(str(error)) from error.__cause__
 
     def _wrong(self, found: str) -> LimitKeyError:
         text = source_text(self._given.key) if self._given.key is not None else ""

@@ -179,13 +179,13 @@ def whole_problem(what: str, value: Any, most: int = MOST) -> list[str]:
     return []
 
 
-def span_problem(what: str, value: Any) -> list[str]:
-    """What is wrong with the time of a rate or a breaker."""
+def span_problem(what: str, value: Any, remedy: str = "Give seconds, or text such as '1m'.") -> list[str]:
+    """What is wrong with a time that must be one; `remedy`: for no time at all."""
     try:
         span = micros(value)
     except (ValueError, TypeError) as error:
         return [f"{what}: {error}"]
-    return [] if span else [f"{what}={value!r} is no time at all. Give seconds, or text such as '1m'."]
+    return [] if span else [f"{what}={value!r} is no time at all. {remedy}"]
 
 
 def sliding_problem(count: Any, algorithm: str | None) -> list[str]:

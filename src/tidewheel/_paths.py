@@ -25,6 +25,10 @@ class NotFound(LookupError):
     """There is no such value; the message says what there is."""
 
 
+class NoValue(ValueError):
+    """A source has no value in these arguments; the message says how it came."""
+
+
 def steps_of(path: str) -> tuple[str | int, ...]:
     """The steps of a path; the first is the parameter.
 
@@ -88,6 +92,20 @@ def reader(source: Source, parameters: Mapping[str, inspect.Parameter]) -> Calla
     named = {one.name for one in wanted if one.kind in by_name}
     names = [name for name in parameters if everything or name in named]
     return lambda arguments: source(**{name: getattr(arguments, name) for name in names})
+
+
+def look_up(read: Callable[[Any], object], arguments: Any) -> object:
+    """What a `reader` finds.
+
+    Raises:
+        NoValue: it found nothing, or a function of the user's failed, which is its cause then.
+    """
+    try:
+        return read(arguments)
+    except NotFound as error:
+        raise NoValue(f"found nothing: {error}") from None
+    except Exception as error:
+        raise NoValue(f"failed with {type(error).__name__}: {error}") from error
 
 
 def source_text(source: Source) -> str:

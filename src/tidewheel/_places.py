@@ -17,7 +17,7 @@ from tidewheel._model import enqueue_rule as model
 from tidewheel._model.duration import LONGEST, Span, human, micros
 from tidewheel._model.errors import ConfigError, LimitKeyError
 from tidewheel._model.job import LAST_PRIORITY
-from tidewheel._paths import NotFound, Source, reader, shown, source_problem, source_text
+from tidewheel._paths import NoValue, Source, look_up, reader, shown, source_problem, source_text
 
 UNIT: Final = 1000
 """Microseconds of the line's own time that one turn takes: fine enough for weights, and short enough that a tenant that was
@@ -101,32 +101,26 @@ class Turns:
         Raises:
             LimitKeyError: there is no key, or no cost, in them.
         """
-        found = self._read("key", self._fair.key, self._key, arguments)
         try:
-            tenant = value_text(found)
+            tenant = value_text(look_up(self._key, arguments))
         except ValueError as error:
-            raise self._wrong("key", self._fair.key, str(error)) from None
+            raise self._wrong("key", self._fair.key, str(error)) from error.__cause__
         cost = self._same if self._cost is None else self._cost(arguments)
         step = round(UNIT * cost / self._weights.get(tenant, 1))
         return model.Fair(f"fair:{self._name.replace(':', '::')}:{tenant}", max(1, step))
 
     def _checked(self, source: Source, read: Callable[[Any], object]) -> Callable[[Any], int]:
         def cost(arguments: Any) -> int:
-            found = self._read("cost", source, read, arguments)
+            try:
+                found = look_up(read, arguments)
+            except NoValue as error:
+                raise self._wrong("cost", source, str(error)) from error.__cause__
             if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= _DEAREST:
                 wrong = f"found {shown(found)}; a cost is a whole number, 1 to {_DEAREST:,}"
                 raise self._wrong("cost", source, wrong)
             return found
 
         return cost
-
-    def _read(self, what: str, source: Source, read: Callable[[Any], object], arguments: Any) -> object:
-        try:
-            return read(arguments)
-        except NotFound as error:
-            raise self._wrong(what, source, f"found nothing: {error}") from None
-        except Exception as error:  # the user's function
-            raise self._wrong(what, source, f"failed with {type(error).__name__}: {error}") from error
 
     def _wrong(self, what: str, source: Source, found: str) -> LimitKeyError:
         return LimitKeyError(f"{self._task}: the {what} of Fair, {source_text(source)}, {found}. It was not enqueued.")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
-from tidewheel._limits import refuse, whole_problem
+from tidewheel._limits import refuse, span_problem, whole_problem
 from tidewheel._model import enqueue_rule as model
 from tidewheel._model.duration import Span, human, micros
 from tidewheel._paths import Source, source_problem
@@ -69,7 +69,7 @@ class Unique:
         wrong = [*_key_problem(self.key), *_choice("holds", self.holds, _HOLDS), *_choice("scope", self.scope, _SCOPES)]
         wrong += _choice("on_conflict", self.on_conflict, _CONFLICTS)
         if self.period is not None:
-            wrong += _span_problem("period", self.period, "A key without a period holds as long as `holds` says.")
+            wrong += span_problem("period", self.period, "A key without a period holds as long as `holds` says.")
             if self.on_conflict == "cancel":
                 wrong.append("period means nothing with on_conflict='cancel': the new job always comes in. Drop one.")
         if self.replace is not None:
@@ -116,7 +116,7 @@ class Throttle:
     scope: Scope = "task"
 
     def __post_init__(self) -> None:
-        wrong = [*whole_problem("count", self.count), *_span_problem("per", self.per, "Give '10s', say.")]
+        wrong = [*whole_problem("count", self.count), *span_problem("per", self.per, "Give '10s', say.")]
         refuse(self, [*wrong, *_key_problem(self.key), *_choice("scope", self.scope, _SCOPES)])
 
     @property
@@ -144,10 +144,8 @@ class Debounce:
     max_wait: Span | None = None
 
     def __post_init__(self) -> None:
-        wrong = _span_problem("wait", self.wait, "Without a wait there is nothing to wait for: leave debounce out.")
-        longest = (
-            [] if self.max_wait is None else _span_problem("max_wait", self.max_wait, "Leave it out for no bound.")
-        )
+        wrong = span_problem("wait", self.wait, "Without a wait there is nothing to wait for: leave debounce out.")
+        longest = [] if self.max_wait is None else span_problem("max_wait", self.max_wait, "Leave it out for no bound.")
         if self.max_wait is not None and not wrong and not longest and micros(self.max_wait) < micros(self.wait):
             text, wait = human(micros(self.max_wait)), human(micros(self.wait))
             longest = [f"max_wait={text} is less than wait={wait}. Give {wait} or more."]
@@ -256,13 +254,6 @@ def _choice(what: str, value: object, choices: Sequence[str]) -> list[str]:
     if isinstance(value, str) and value in choices:
         return []
     return [f"{what}={value!r} must be {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}."]
-
-
-def _span_problem(what: str, value: Any, remedy: str) -> list[str]:
-    try:
-        return [] if micros(value) else [f"{what}={value!r} is no time at all. {remedy}"]
-    except (ValueError, TypeError) as error:
-        return [f"{what}: {error}"]
 
 
 def _replace_problems(replace: object, on_conflict: str) -> list[str]:

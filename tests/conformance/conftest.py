@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from itertools import count
 
 import pytest
+import pytest_asyncio
+from tests.conformance._postgres_kit import Place, two_stores
 from tests.conformance._schemas import Schemas
 from tests.servers import redis as redis_server
 from tests.servers._process import wanted
@@ -47,3 +49,12 @@ def schemas() -> Callable[[Postgres], Schemas]:
 def new_schema() -> Callable[[], str]:
     """Names of schemas that nobody used yet: each store of each test has its own."""
     return lambda: f"test_{next(_numbers)}"
+
+
+@pytest_asyncio.fixture
+async def place(
+    postgres: Postgres, new_schema: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Place]:
+    """Two PostgreSQL stores on one schema, whose calls are made to meet."""
+    async with two_stores(postgres.url, new_schema(), monkeypatch) as made:
+        yield made

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 import pytest
-import pytest_asyncio
-from tests.conformance._postgres_kit import START, Place, two_stores
-from tests.servers.postgres import Postgres
+from tests.conformance._postgres_kit import START, Place
 
 from tidewheel._model.enqueue_rule import Backlog, EnqueueRule
 from tidewheel._model.job import NewJob
@@ -28,14 +25,6 @@ SLOW_TO_READ = """
     CREATE VIEW {schema}.keys AS SELECT * FROM {schema}.real_keys WHERE (SELECT pg_advisory_xact_lock_shared(7)) IS NOT NULL;
 """
 AWAY = "UPDATE {schema}.jobs SET state = 'running', lease_until = 1, parked_by = NULL WHERE id = $1"
-
-
-@pytest_asyncio.fixture
-async def place(
-    postgres: Postgres, new_schema: Callable[[], str], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Place]:
-    async with two_stores(postgres.url, new_schema(), monkeypatch) as made:
-        yield made
 
 
 def job(id: str, *keys: str, **changes: object) -> NewJob:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
 import pytest
-import pytest_asyncio
-from tests.conformance._postgres_kit import START, Place, two_stores
-from tests.servers.postgres import Postgres
+from tests.conformance._postgres_kit import START, Place
 
 from tidewheel._model.flow import Flow, Pass, flow_of, flow_text
 from tidewheel._model.job import Claimed, NewJob
@@ -27,14 +25,6 @@ from tidewheel.testing.conformance.kit import BOOM, HOUR
 
 KEEP: Final = RetentionRule("work", None, Retention())
 """Makes a sweep count and forget."""
-
-
-@pytest_asyncio.fixture
-async def place(
-    postgres: Postgres, new_schema: Callable[[], str], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Place]:
-    async with two_stores(postgres.url, new_schema(), monkeypatch) as made:
-        yield made
 
 
 ENDS: Final[dict[str, Outcome]] = {"complete": Complete("1"), "release": Released(), "retry": RetryLater(HOUR, BOOM)}

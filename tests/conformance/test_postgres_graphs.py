@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
 import pytest
-import pytest_asyncio
 from tests.conformance._postgres_kit import START, Place, two_stores
 from tests.servers.postgres import Postgres
 
@@ -22,14 +21,6 @@ from tidewheel.testing.conformance.kit import HOUR
 
 KEEP = [RetentionRule("work", None, Retention(FOREVER, FOREVER))]
 HELD = "SELECT FROM {schema}.jobs WHERE id = $1 FOR UPDATE"
-
-
-@pytest_asyncio.fixture
-async def place(
-    postgres: Postgres, new_schema: Callable[[], str], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Place]:
-    async with two_stores(postgres.url, new_schema(), monkeypatch) as made:
-        yield made
 
 
 def job(id: str, *children: str, **changes: Any) -> NewJob:

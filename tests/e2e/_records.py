@@ -20,6 +20,17 @@ ONLY_BY_RECORDS: Final = frozenset({"end not recorded", "gave up", "not told onc
 """The promises that a recorder's changes say nothing about."""
 
 
+async def all_jobs(app: App) -> list[Job]:
+    """All jobs that are in the store, as they are listed."""
+    jobs: list[Job] = []
+    cursor = None
+    while True:
+        page = await app.jobs.list(limit=1000, cursor=cursor)
+        jobs += page.jobs
+        if (cursor := page.next) is None:
+            return jobs
+
+
 class Records:
     """What a store says at the end: every row, and the attempt records of each."""
 
@@ -33,15 +44,8 @@ class Records:
     @classmethod
     async def read(cls, app: App) -> Records:
         """Everything that is in the store."""
-        jobs: list[Job] = []
-        cursor = None
-        while True:
-            page = await app.jobs.list(limit=1000, cursor=cursor)
-            jobs += page.jobs
-            if (cursor := page.next) is None:
-                break
         rows: list[tuple[Job, Sequence[AttemptRecord]]] = []
-        for job in jobs:
+        for job in await all_jobs(app):
             history = await app.jobs.history(job.id) if job.epoch else None
             rows.append((job, history.attempts if history is not None else ()))
         return cls(rows)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from tests.e2e._crowds import crowds
 from tests.e2e._harness import PATIENCE, Site, WorkerProcess
+from tests.e2e._records import all_jobs
 from tests.e2e.apps import related
 
 from tidewheel import App, Job, JobState, PreparedJob, chain, group
@@ -87,14 +90,7 @@ def busy_bodies(site: Site, worker: WorkerProcess) -> int:
 
 async def everything(app: App) -> list[Job]:
     """All jobs, when all have ended."""
-    jobs = list[Job]()
-    cursor = None
-    while True:
-        page = await app.jobs.list(limit=1000, cursor=cursor)
-        jobs += page.jobs
-        if (cursor := page.next) is None:
-            break
-    return [await app.ended(job.id, job.kind, PATIENCE) for job in jobs]
+    return [await app.ended(job.id, job.kind, PATIENCE) for job in await all_jobs(app)]
 
 
 async def early(app: App, rows: list[Job]) -> list[str]:
@@ -124,15 +120,8 @@ def doubles(site: Site, rows: list[Job]) -> list[str]:
         spans.sort()
         assert len(spans) > 1
         found += [f"{name}: {one} {other}" for one, other in pairwise(spans) if other[0] < one[1]]
-    bodies: dict[tuple[str, int], tuple[int, str]] = {}
-    for line in sorted(site.lines(), key=lambda line: line["at"]):
-        lease = (line.get("job", ""), line.get("epoch", 0))
-        if line["what"] == "start" and line["kind"] in ("single", "newest"):
-            bodies[lease] = (line["worker"], f"{line['kind']} {line['name']}")
-            crowd = Counter(name for _, name in bodies.values())
-            found += [f"{name} runs {number} times at {line['at']}" for name, number in crowd.items() if number > 1]
-        elif line["what"] == "gone":
-            bodies = {one: body for one, body in bodies.items() if body[0] != line["worker"]}
-        else:
-            bodies.pop(lease, None)
-    return found
+    return found + crowds(site.lines(), _key_of)
+
+
+def _key_of(line: Mapping[str, Any]) -> str | None:
+    return f"{line['kind']} {line['name']}" if line["kind"] in ("single", "newest") else None

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
+from tests.e2e._crowds import crowds
 from tests.e2e._harness import PATIENCE, Site, WorkerProcess, eventually
 from tests.e2e.apps import ordered
 
@@ -46,7 +47,7 @@ async def test_killed_workers_and_a_cancelled_job_leave_the_order_as_it_is(site:
             await worker.ready()
             assert await worker.stop() == 0
 
-        assert crowds(site) == []
+        assert crowds(site.lines(), lambda line: f"{line['kind']} {line['account']}") == []
         assert any(one.job.crashes for stories in stories for one in stories)
         for line in stories:
             assert {one.job.state for one in line} == {JobState.COMPLETED}
@@ -95,20 +96,3 @@ def busy(site: Site) -> set[int]:
         if "worker" in line and line.get("account") != "dora":
             said[line["worker"]] += (line["what"] == "start") - (line["what"] == "end")
     return {worker for worker, number in said.items() if number > 0}
-
-
-def crowds(site: Site) -> list[str]:
-    """Moments when two bodies of one key ran."""
-    bodies: dict[tuple[str, int], tuple[int, str]] = {}
-    found = []
-    for line in sorted(site.lines(), key=lambda line: line["at"]):
-        lease = (line.get("job", ""), line.get("epoch", 0))
-        if line["what"] == "start":
-            bodies[lease] = (line["worker"], f"{line['kind']} {line['account']}")
-            crowd = Counter(name for _, name in bodies.values())
-            found += [f"{name} runs {number} times at {line['at']}" for name, number in crowd.items() if number > 1]
-        elif line["what"] == "gone":
-            bodies = {one: body for one, body in bodies.items() if body[0] != line["worker"]}
-        else:
-            bodies.pop(lease, None)
-    return found

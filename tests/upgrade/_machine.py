@@ -97,3 +97,14 @@ def wait_for(url: str, ids: list[str]) -> None:
                 assert await app.ended(id, "work", 30)
 
     app.run_sync(wait())
+
+
+def a_parent_is_told_by_todays(machine: Machine, url: str) -> None:
+    """The code before knows nothing of graphs: it ends a child and goes on, and the parent is not lost."""
+    children = a_graph(url)
+    old = machine.working("before", url)
+    wait_for(url, children)
+    old.kill()
+    assert finished(url)["parent"] == (JobState.PARKED, 0)
+    machine.run("today", "drain", url)
+    assert finished(url)["parent"] == (JobState.COMPLETED, 1)

@@ -15,7 +15,7 @@ from tests.servers import redis as servers
 from tests.servers._process import wanted
 from tests.servers.redis import Redis
 from tests.servers.sentinel import ask
-from tests.upgrade._machine import Machine, a_graph, finished, wait_for
+from tests.upgrade._machine import Machine, a_parent_is_told_by_todays, finished
 
 from tidewheel import App, JobState, SchemaMismatch
 from tidewheel._model.job import NewJob
@@ -68,14 +68,7 @@ def test_the_code_before_goes_on_beside_todays(machine: Machine, url: str) -> No
 
 
 def test_what_the_code_before_tells_nobody_is_told_by_todays(machine: Machine, url: str) -> None:
-    """It knows nothing of graphs: it ends a child and goes on, and the parent is not lost."""
-    children = a_graph(url)
-    old = machine.working("before", url)
-    wait_for(url, children)
-    old.kill()
-    assert finished(url)["parent"] == (JobState.PARKED, 0)
-    machine.run("today", "drain", url)
-    assert finished(url)["parent"] == (JobState.COMPLETED, 1)
+    a_parent_is_told_by_todays(machine, url)
 
 
 def test_what_the_code_before_left_is_taken_over(machine: Machine, url: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
-from tests.upgrade._machine import Machine, a_graph, finished, wait_for
+from tests.upgrade._machine import Machine, a_parent_is_told_by_todays, finished
 
 from tidewheel import App, JobState
 
@@ -68,11 +68,4 @@ def test_what_today_left_waiting_is_finished_by_the_code_before(
 
 
 def test_what_the_code_before_tells_nobody_is_told_by_todays(machine: Machine, url: str) -> None:
-    """It knows nothing of graphs: it ends a child and goes on, and the parent is not lost."""
-    children = a_graph(url)
-    old = machine.working("before", url)
-    wait_for(url, children)
-    old.kill()
-    assert finished(url)["parent"] == (JobState.PARKED, 0)
-    machine.run("today", "drain", url)
-    assert finished(url)["parent"] == (JobState.COMPLETED, 1)
+    a_parent_is_told_by_todays(machine, url)

@@ -62,7 +62,8 @@ class ProcessExecutor:
         child = await self._child()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        child.start(what, task, attempts, future, loop)
+        talk = (what, task, attempts, future, loop)
+        threading.Thread(target=child.talk, args=talk, name="tidewheel-child-talk", daemon=True).start()
         try:
             answer = await future
         except asyncio.CancelledError:
@@ -142,19 +143,7 @@ class _Child:
         except (OSError, ValueError):
             pass  # it is gone
 
-    def start(
-        self,
-        what: str,
-        task: Task[..., Any],
-        attempts: Sequence[Attempt],
-        future: asyncio.Future[Any],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        threading.Thread(
-            target=self._talk, args=(what, task, attempts, future, loop), name="tidewheel-child-talk", daemon=True
-        ).start()
-
-    def _talk(
+    def talk(
         self,
         what: str,
         task: Task[..., Any],
@@ -197,16 +186,19 @@ class _Child:
                 contexts[lease].add_line(LogLine(at, level, message))
             case ("done", result):
                 return result
-            case ("error", type_name, message, stack, pickled):
-                return _rebuilt(ErrorInfo(type_name, message, stack), pickled)
+            case ("error", *_) as said:
+                return _failure(said)
         return None
 
 
 def _answer(found: tuple[Any, ...]) -> Answer:
     """One job's part of a batch."""
-    if found[0] == "done":
-        return str(found[1])
-    _, type_name, message, stack, pickled = found
+    return str(found[1]) if found[0] == "done" else _failure(found)
+
+
+def _failure(said: tuple[Any, ...]) -> BaseException:
+    """What a child says of an error."""
+    _, type_name, message, stack, pickled = said
     return _rebuilt(ErrorInfo(type_name, message, stack), pickled)
 
 

@@ -10,17 +10,17 @@ import msgspec
 from tidewheel._model.enqueue_rule import EnqueueRule, Fair, Holds
 from tidewheel._model.flow import CHILDREN, EMPTY_FLOW, EXPIRED
 from tidewheel._model.job import NewJob, stored_flow
-from tidewheel._model.state import FINAL_STATES, JobState
+from tidewheel._model.state import FINAL_STATES, LIVE_STATES, JobState
 
 LAST_PLACE: Final = 1 << 52
 """No tenant's turn is later (in the year 2112), so that every store counts it exactly; whoever is there comes in the order of
 the enqueue.
 """
-WAITING: Final = frozenset({JobState.SCHEDULED, JobState.AVAILABLE, JobState.PARKED, JobState.RETRYABLE})
+WAITING: Final = LIVE_STATES - {JobState.RUNNING}
 _HOLDING: Final[Mapping[Holds, frozenset[JobState]]] = {
     "none": frozenset(),
     "waiting": WAITING,
-    "live": WAITING | {JobState.RUNNING},
+    "live": LIVE_STATES,
     "any": frozenset(JobState),
 }
 
@@ -75,6 +75,11 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     """Of a window: how many more it lets in."""
     reset_at: int | None = None
     """Of a window: its end."""
+
+
+def comes_to_the_desk(new: NewJob) -> bool:
+    """Whether a new job asks for more than its id and its unique key, or waits for others."""
+    return bool(new.rule or new.backlog or new.fair or new.after)
 
 
 def judge(rule: EnqueueRule, new: NewJob, row: KeyRow | None, holder: Holder | None, now: int) -> Verdict:

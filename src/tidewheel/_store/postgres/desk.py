@@ -24,7 +24,7 @@ from tidewheel._model.worker import Wakeup
 from tidewheel._store.caller.base import PostgresCaller
 from tidewheel._store.postgres.call import Call, clock
 from tidewheel._store.postgres.clerk import Clerk, Line, Part
-from tidewheel._store.postgres.ending import Row, wake, write_ends
+from tidewheel._store.postgres.ending import Row, hold, wake, write_ends
 from tidewheel._store.postgres.gates import Overtaken
 from tidewheel._store.postgres.graphs import edge_row, tell
 from tidewheel._store.postgres.insert import insert
@@ -112,17 +112,12 @@ async def _read(call: Call, jobs: Sequence[NewJob], clerk: Clerk, now: int | Non
     await _look_ahead(call, jobs, clerk)
 
 
-async def _rows(call: Call, name: str, *parameters: object) -> list[Row]:
-    return [Row.of(record) for record in await call.connection.fetch(call.sql(name), *parameters)]
-
-
 async def _hold(call: Call, clerk: Clerk, ids: set[str]) -> None:
-    """Lock jobs: from now on they stay as they are."""
-    known = sorted(ids & clerk.rows.keys())
+    known = ids & clerk.rows.keys()
     if known:
         for id in known:  # it may be gone by now
             del clerk.rows[id]
-        clerk.know(await _rows(call, "desk_hold", known))
+        clerk.know(await hold(call, known))
 
 
 async def _count(call: Call, jobs: Sequence[NewJob], clerk: Clerk) -> None:
@@ -188,7 +183,7 @@ async def _find_places(call: Call, part: Part) -> None:
     """Learn the places of those of the new jobs that change once more."""
     rows = {row.id: row for row in (*(row for row, _, _ in part.ended), *(one.row for one in part.changed.values()))}
     if rows:
-        for found in await _rows(call, "desk_hold", sorted(rows)):
+        for found in await hold(call, rows):
             rows[found.id].seq = found.seq
 
 

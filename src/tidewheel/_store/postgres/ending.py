@@ -66,6 +66,11 @@ class Row(msgspec.Struct):
         return End(ending, self.id, self.seq, self.queue, self.keep_failed, self.on_dead)
 
 
+async def hold(call: Call, ids: Iterable[str]) -> list[Row]:
+    """Lock jobs, in the order of their ids: from now on they stay as they are. Gives those that are there."""
+    return [Row.of(record) for record in await call.connection.fetch(call.sql("desk_hold"), sorted(ids))]
+
+
 class End(msgspec.Struct, frozen=True, gc=False):
     """How an attempt, or a job that waited, ended, and of which row."""
 

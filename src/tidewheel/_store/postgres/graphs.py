@@ -25,7 +25,7 @@ from tidewheel._model.graph import Edge, gives_up, goes_on
 from tidewheel._model.state import JobState
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.postgres.call import Call
-from tidewheel._store.postgres.ending import Row, write_ends
+from tidewheel._store.postgres.ending import hold, write_ends
 from tidewheel._store.postgres.rows import error_of, error_row
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ async def tell_untold(call: Call, now: int) -> None:
     if not untold:
         return
     async with call.connection.transaction():
-        found = [Row.of(record) for record in await call.connection.fetch(call.sql("desk_hold"), sorted(untold))]
+        found = await hold(call, untold)
         await tell(call, untold - {row.id for row in found if not row.state.final}, now)
 
 
@@ -84,7 +84,7 @@ async def _write_ends(call: Call, children: Sequence[str]) -> dict[str, list[Edg
 
 async def _hear(call: Call, heard: dict[str, list[Edge]], now: int) -> list[str]:
     """Gives the parents that are given up and have parents themselves."""
-    found = [Row.of(record) for record in await call.connection.fetch(call.sql("desk_hold"), sorted(heard))]
+    found = await hold(call, heard)
     if gone := sorted(heard.keys() - {row.id for row in found}):
         await call.connection.execute(call.sql("edges_forget"), gone)
     waiting = [row for row in found if row.state is JobState.PARKED and row.parked_by == CHILDREN]

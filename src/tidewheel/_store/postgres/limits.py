@@ -11,9 +11,9 @@ from tidewheel._model.limit import Allowance, GateRow, Hit, LimitRow, gate_key
 from tidewheel._model.usher import gate_row, limit_of, rate_of, start_by_hand
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.postgres import gates
-from tidewheel._store.postgres.call import Call
+from tidewheel._store.postgres.call import Call, clock
 from tidewheel._store.postgres.rows import columns
-from tidewheel._store.postgres.sql import CLOCK, with_schema
+from tidewheel._store.postgres.sql import with_schema
 
 _encoder: Final = msgspec.json.Encoder()
 _Said: TypeAlias = tuple[str | None, str | None]
@@ -79,7 +79,7 @@ async def list_gates(
     found = await call.connection.fetch(call.sql("gates_list"), list(named), list(keys), limit)
     if not found:
         return []
-    moment = now if now is not None else await call.connection.fetchval(f"SELECT {CLOCK}")
+    moment = await clock(call, now)
     seen = gates.Locked()
     seen.read(found)
     held = [gate.holder for gate in seen.gates.values() if gate.holder is not None]

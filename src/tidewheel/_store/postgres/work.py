@@ -14,6 +14,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
+from tidewheel._model.desk import comes_to_the_desk
 from tidewheel._model.job import Claimed, LogLine, NewJob
 from tidewheel._model.outcome import Complete, Outcome, RetryLater, Settlement
 from tidewheel._model.query import Accepted, Enqueued
@@ -35,7 +36,7 @@ _encoder: Final = msgspec.json.Encoder()
 
 async def enqueue(call: Call, jobs: Sequence[NewJob], now: int | None) -> list[Enqueued]:
     """See `WorkStore.enqueue`."""
-    if any(job.rule is not None or job.backlog is not None or job.fair is not None or job.after for job in jobs):
+    if any(map(comes_to_the_desk, jobs)):
         return await at_the_desk(call, jobs, now)
     return await add(call, jobs, now)
 

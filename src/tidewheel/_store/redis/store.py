@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from tidewheel._env import Env
+from tidewheel._model.desk import comes_to_the_desk
 from tidewheel._model.errors import StoreError
 from tidewheel._model.graph import Edge
 from tidewheel._model.job import Claimed, History, Job, Lease, NewJob
@@ -130,7 +131,7 @@ class RedisStore:
         check_batch(len(jobs))
         if not jobs:
             return []
-        if any(map(work.asking, jobs)):
+        if any(map(comes_to_the_desk, jobs)):
             batch = rows.batch([rows.asking_row(job) for job in jobs])
             asked = ("enqueue_asking", now, batch, work.REPLACED, work.DROPPED)
             return await self._telling(asked, partial(work.answered, jobs))

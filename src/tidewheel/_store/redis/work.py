@@ -52,13 +52,8 @@ def enqueued(ids: Sequence[str], answer: bytes) -> list[Enqueued]:
     ]
 
 
-def asking(job: NewJob) -> bool:
-    """Whether a new job asks for more than its id and its unique key, or waits for others."""
-    return job.rule is not None or job.backlog is not None or job.fair is not None or bool(job.after)
-
-
 def plain(job: NewJob) -> bool:
-    """Whether enqueue_one.lua will do for a job that is not `asking`."""
+    """Whether enqueue_one.lua will do for a job that does not come to the desk."""
     return job.unique_key is None and job.flow is None and job.expires_in is None and not job.lead
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from tidewheel._model.desk import WAITING, Change, Holder, KeyRow, Verdict, judge, turn
+from tidewheel._model.desk import WAITING, Change, Holder, KeyRow, Verdict, comes_to_the_desk, judge, turn
 from tidewheel._model.enqueue_rule import Backlog
 from tidewheel._model.flow import order_key_of
 from tidewheel._model.graph import Edge
@@ -35,11 +35,11 @@ _NOTHING: Final = Verdict(insert=True)
 
 def enqueue(tx: Transaction, jobs: Sequence[NewJob], new_id: Callable[[], str], now: int) -> list[Enqueued]:
     """See `WorkStore.enqueue`."""
-    special = [job.rule or job.backlog or job.fair or job.after for job in jobs]
+    special = [*map(comes_to_the_desk, jobs)]
     if not any(special):
         return insert(tx, jobs, now)
     desk = _Desk(tx, new_id, now)
-    for one_by_one, alike in groupby(zip(map(bool, special), jobs, strict=True), itemgetter(0)):
+    for one_by_one, alike in groupby(zip(special, jobs, strict=True), itemgetter(0)):
         desk.serve([job for _, job in alike], special=one_by_one)
     desk.close()
     return desk.answers
