@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -164,6 +165,34 @@ class Site:
         verdict = self.verdict(lease=lease, unfinished=unfinished)
         assert not verdict.findings, str(verdict)
         return verdict
+
+    async def kill_at_work(
+        self, workers: Sequence[WorkerProcess], counts: Callable[[Mapping[str, Any]], bool] = lambda _: True
+    ) -> int:
+        """Kill the first worker that is in the middle of a body, of those whose lines count; gives its number.
+
+        It is frozen before the look that decides: so no body ends between that and its death.
+        """
+        killed: list[int] = []
+
+        def strike() -> bool:
+            for number, worker in enumerate(workers):
+                if not self._at_work(worker, counts):
+                    continue
+                worker.send(signal.SIGSTOP)
+                if self._at_work(worker, counts):
+                    worker.kill()
+                    killed.append(number)
+                    return True
+                worker.send(signal.SIGCONT)
+            return False
+
+        await eventually(strike, "a body that runs")
+        return killed[0]
+
+    def _at_work(self, worker: WorkerProcess, counts: Callable[[Mapping[str, Any]], bool]) -> bool:
+        said = Counter(line["what"] for line in self.lines() if line.get("worker") == worker.pid and counts(line))
+        return said["start"] > said["end"] + said["fail"] + said["cut"]
 
     def logs(self) -> str:
         """What all the workers said."""

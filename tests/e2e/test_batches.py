@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
-from tests.e2e._harness import Site, WorkerProcess, all_ended, eventually
+from tests.e2e._harness import Site, WorkerProcess, all_ended
 from tests.e2e.apps import batched
 
 from tidewheel import App, JobHandle, JobState
@@ -80,11 +80,9 @@ async def test_on_each_store_batches_are_of_one_key_and_who_fails_is_collected_a
         workers = [start(site, url) for _ in range(2)]
         for worker in workers:
             await worker.ready()
-        for turn in range(2):
-            await eventually(lambda: begun(site, workers), "a batch that runs")
+        for _ in range(2):
             await asyncio.sleep(dice.uniform(0, 0.1))
-            await asyncio.to_thread(workers[turn % 2].kill)
-            workers[turn % 2] = start(site, url)
+            workers[await site.kill_at_work(workers)] = start(site, url)
         rows = await all_ended(handles, app)
         for worker in workers:
             await worker.ready()
@@ -102,12 +100,3 @@ async def test_on_each_store_batches_are_of_one_key_and_who_fails_is_collected_a
             if call[0]["kind"] == "pack":
                 assert len({int(one["value"] * 1000) % 3 for one in call}) == 1
         assert {call[0]["kind"] for call in calls.values() if len(call) > 1} == {"pack", "load", "press"}
-
-
-def begun(site: Site, workers: list[WorkerProcess]) -> bool:
-    """Whether a batch runs in one of them."""
-    said = Counter[int]()
-    for line in site.lines():
-        if "worker" in line:
-            said[line["worker"]] += {"start": 1, "end": -1, "fail": -1, "cut": -1}.get(line["what"], 0)
-    return any(said[worker.pid] > 0 for worker in workers if worker.alive)

@@ -35,9 +35,7 @@ async def test_killed_workers_start_no_parent_early_and_let_no_two_jobs_of_a_key
         busy = asyncio.create_task(keep_enqueueing(app, chance))
         for _ in range(KILLS):
             await asyncio.sleep(chance.uniform(0.1, 0.3))
-            victim = max(range(3), key=lambda number: busy_bodies(site, workers[number]))
-            await asyncio.to_thread(workers[victim].kill)
-            workers[victim] = start(site, url)
+            workers[await site.kill_at_work(workers)] = start(site, url)
         assert [await one.result(PATIENCE) for one in handles] == [28 + 1 + 2] * GRAPHS
         busy.cancel()
         with suppress(asyncio.CancelledError):
@@ -80,12 +78,6 @@ async def keep_enqueueing(app: App, chance: random.Random) -> None:
 def start(site: Site, url: str) -> WorkerProcess:
     words = ["-m", "tidewheel", "worker", "tests.e2e.apps.related:app", "--lease", "1s", "--concurrency", "8"]
     return site.start(words, url=url)
-
-
-def busy_bodies(site: Site, worker: WorkerProcess) -> int:
-    """How many bodies have started in it and not ended."""
-    said = Counter(line["what"] for line in site.lines() if line.get("worker") == worker.pid)
-    return said["start"] - said["end"]
 
 
 async def everything(app: App) -> list[Job]:

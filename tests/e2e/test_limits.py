@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
 
 TENANTS = ("acme",) * 4 + ("bobs",) * 3 + ("cleo", "dora")
 JOBS = 180
-KILLS = 5
+KILLS = 4
 
 
 def start(site: Site, url: str) -> WorkerProcess:
@@ -35,11 +35,8 @@ async def test_killed_workers_leave_no_limit_violated_and_no_slot_taken(site: Si
         for worker in workers:
             await worker.ready()
         for _ in range(KILLS):
-            await asyncio.sleep(chance.uniform(0.1, 0.5))
-            busy = {pid for pid, _ in running(site).values()}
-            victim = next((number for number, one in enumerate(workers) if one.pid in busy), 0)
-            await asyncio.to_thread(workers[victim].kill)
-            workers[victim] = start(site, url)
+            await asyncio.sleep(chance.uniform(0.05, 0.3))
+            workers[await site.kill_at_work(workers)] = start(site, url)
         for handle in handles:
             await handle.result(PATIENCE)
         for worker in workers:
@@ -75,12 +72,6 @@ def some_jobs(app: App, chance: random.Random) -> list[PreparedJob[Any]]:
 
 Bodies = dict[tuple[str, int], tuple[int, str]]
 """By lease: the worker and the tenant of a body that runs."""
-
-
-def running(site: Site) -> Bodies:
-    """The bodies that run now."""
-    *_, (_, bodies) = moments(site)
-    return bodies
 
 
 def moments(site: Site) -> Iterator[tuple[float, Bodies]]:

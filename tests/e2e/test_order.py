@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
 from tests.e2e._crowds import crowds
-from tests.e2e._harness import PATIENCE, Site, WorkerProcess, eventually
+from tests.e2e._harness import PATIENCE, Site, WorkerProcess
 from tests.e2e.apps import ordered
 
 from tidewheel import App, Job, JobHandle, JobState
@@ -34,9 +33,8 @@ async def test_killed_workers_and_a_cancelled_job_leave_the_order_as_it_is(site:
             await worker.ready()
         for _ in range(KILLS):
             await asyncio.sleep(chance.uniform(0.05, 0.2))
-            await eventually(lambda: bool(busy(site)), "a body that runs")
-            victim = next((number for number, one in enumerate(workers) if one.pid in busy(site)), 0)
-            await asyncio.to_thread(workers[victim].kill)
+            # The body that never ends does not count.
+            victim = await site.kill_at_work(workers, lambda line: line.get("account") != "dora")
             workers[victim] = start(site, url)
         assert (await after[0].why()).code == "order"
         assert await stuck.cancel()
@@ -87,12 +85,3 @@ async def story(app: App, handle: JobHandle[Any]) -> Story:
 def start(site: Site, url: str) -> WorkerProcess:
     words = ["-m", "tidewheel", "worker", "tests.e2e.apps.ordered:app", "--lease", "1s", "--concurrency", "8"]
     return site.start(words, url=url)
-
-
-def busy(site: Site) -> set[int]:
-    """The workers in which a body runs now, other than the one that never ends."""
-    said = Counter[int]()
-    for line in site.lines():
-        if "worker" in line and line.get("account") != "dora":
-            said[line["worker"]] += (line["what"] == "start") - (line["what"] == "end")
-    return {worker for worker, number in said.items() if number > 0}
