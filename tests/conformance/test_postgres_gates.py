@@ -77,6 +77,36 @@ async def test_two_claims_that_need_the_same_gates_in_opposite_order(place: Plac
     assert sorted(await place.states("one", "two")) == ["available", "completed"]
 
 
+CHANGES: Final = {
+    "forgotten": ("DELETE FROM {schema}.gates", 1),
+    "taken from": ("UPDATE {schema}.gates SET used = 1", 2),
+    "given to": ("UPDATE {schema}.gates SET used = used - 1", 1),
+    "filled": ("UPDATE {schema}.gates SET used = 2", None),
+    "shut": ("UPDATE {schema}.gates SET shut_until = 1800000000000000", None),
+}
+"""What becomes of a gate of two slots, and how many are in use with one more; None: there is no room."""
+
+
+@pytest.mark.parametrize(("change", "used"), CHANGES.values(), ids=CHANGES)
+async def test_a_gate_changes_between_the_look_of_a_claim_and_its_step(
+    place: Place, change: str, used: int | None
+) -> None:
+    await place.limit("api", slots=2)
+    await place.put("before")
+    before = await place.claim()
+    if "used - 1" not in change:
+        await place.settle(*before)
+    await place.put("a")
+    async with place.holding(change):
+        claim = asyncio.ensure_future(place.claim())
+        await place.waiting(1)
+    assert [job.id for job in await claim] == (["a"] if used else [])
+    assert await place.states("a") == ["running" if used else "parked"]
+    assert (await place.gate()).waiting == (used is None)
+    if used:
+        assert await place.sql("SELECT used FROM {schema}.gates WHERE holder IS NULL AND shut_until = 0") == used
+
+
 async def test_many_claims_that_meet_new_gates_at_once(place: Place) -> None:
     """None waits in a circle (that would be an error here), and nobody gets in who may not."""
     await place.limit("api", slots=1)

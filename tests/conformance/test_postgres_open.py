@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from random import Random
-from typing import Final, Never
+from typing import Any, Final, Never
 
 import pytest
 import pytest_asyncio
 from tests.conformance._postgres_kit import START, Place, two_stores
 from tests.servers.postgres import Postgres
 
-from tidewheel._model.flow import Flow, Pass, flow_text
+from tidewheel._model.flow import Flow, Pass, flow_text, lone_slot
 from tidewheel._model.gate import Gate
 from tidewheel._model.job import NewJob
 from tidewheel._model.limit import Algorithm, LimitRow, Rule
@@ -123,3 +123,13 @@ async def test_it_takes_what_the_model_takes_and_gates_remember_the_same(place: 
             level = await place.sql("SELECT level FROM {schema}.gates WHERE key = $1", key)
             assert (used, level or []) == (world.gates[key].used, world.gates[key].level), (key, world.rules)
     assert taken > WORLDS // 10
+
+
+@pytest.mark.parametrize(
+    "value", ["", "x", "x:", ":", 'say "so"', "back\\slash", "new\nline", "é", '","', "[[[", ",1,true]]]"]
+)
+@pytest.mark.parametrize("more", [{}, {"cost": 2}, {"holds": False}, {"order": "block"}, {"trips": True}], ids=str)
+async def test_a_lone_slot_is_read_off_its_text_as_in_python(place: Place, value: str, more: dict[str, Any]) -> None:
+    text = flow_text(Flow((Pass("api", value, **more),)))
+    lone = lone_slot(text)
+    assert await place.sql("SELECT {lone_slot} FROM (SELECT $1::text AS flow) AS row", text) == (lone and lone[1])

@@ -45,7 +45,7 @@ def test_with_limits(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures.keys() == FIGURES | {"drain_1_limited_per_s"}
-    assert list(figures["drain_1_limited_per_s"]) == ["a limit", "a limit by key, 10,000 keys", "a rate"]
+    assert list(figures["drain_1_limited_per_s"]) == ["no limit", "a limit", "a limit by key, 10,000 keys", "a rate"]
     assert all(figure > 0 for figure in figures["drain_1_limited_per_s"].values())
     listed = subprocess.run(
         [sys.executable, "-m", "tidewheel", "limits", "list", "--store", url, "--json"],

@@ -22,9 +22,12 @@ class Bench:
         self.stamp: Task[[float], float] = self.app.task(name="bench.stamp", queue=QUEUE)(self._stamp)
 
     def limited(self) -> dict[str, Task[..., Any]]:
-        """Tasks that do nothing under a limit that never binds, by what is measured with them."""
+        """Tasks that do nothing under a limit that never binds, by what is measured with them. The first is what to compare
+        the others with: the same job, with its argument, and no limit.
+        """
         task, much = self.app.task, 1_000_000
         return {
+            "no limit": task(name="bench.unlimited", queue=QUEUE)(self._keyed),
             "a limit": task(name="bench.limited", queue=QUEUE, concurrency=much)(self._keyed),
             f"a limit by key, {KEYS:,} keys": task(
                 name="bench.keyed", queue=QUEUE, concurrency=Limit(much, key="args.key")

@@ -30,6 +30,12 @@ ROW: Final = (
     "awaited, cancel_requested, priority, lifo, lead, error_type, error_message, error_traceback"
 )
 """What `ending.Row` reads, in its order."""
+LONE_SLOT: Final = (
+    """CASE WHEN flow = '[[["' || split_part(flow, '"', 2) || '","' || split_part(flow, '"', 4) || '",1,true]]]' """
+    """AND strpos(flow, chr(92)) = 0 """
+    """THEN split_part(flow, '"', 2) || coalesce(':' || nullif(split_part(flow, '"', 4), ''), '') END"""
+)
+"""The key of the gate where a slot of it is all that a job needs, without decoding its flow; else null."""
 CALM: Final = "pg_advisory_xact_lock_shared(1910365922, hashtext('{schema}'))"
 """What everybody does who judges by the limits, until his transaction ends (`gates_calm.sql`) ..."""
 CHANGE: Final = CALM.replace("_shared", "")
@@ -44,6 +50,7 @@ _WORDS: Final = {
     "{row}": ROW,
     "{final}": FINAL,
     "{last_life}": LAST_LIFE,
+    "{lone_slot}": LONE_SLOT,
     "{line}": LINE,
 }
 

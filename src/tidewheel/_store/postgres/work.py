@@ -59,7 +59,8 @@ async def claim(
         if not (found and found[0][0] is None):
             return [claimed(row) for row in in_line(found, queues)]
     if call.habit.open(queues):
-        with contextlib.suppress(asyncpg.DataError):  # limits that cannot be read, or a gate that somebody makes, too
+        # Limits that cannot be read, or a gate that somebody makes or passes this very moment, too.
+        with contextlib.suppress(asyncpg.DataError, asyncpg.UniqueViolationError):
             found = await call.connection.fetch(call.sql("gates_claim"), *asked)
             if not (found and found[0][0] is None):
                 if found:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import TypeAlias
 
-from tidewheel._model.flow import readable
+from tidewheel._model.flow import lone_slot, readable
 from tidewheel._model.limit import Rule
 from tidewheel._store.sqlite.rows import text
 from tidewheel._store.sqlite.rules import limits_under
@@ -25,20 +25,31 @@ def take_slots(connection: sqlite3.Connection, rows: Iterable[Picked], now: int)
     have to be asked one by one.
     """
     slots, limits = list[tuple[str, ...]](), dict[str, str]()
-    known: dict[str | None, tuple[str, ...]] = {None: ()}
+    known: dict[str | None, tuple[str, ...] | None] = {None: ()}
     for _, value, parked_by, expires_at in rows:
         if parked_by is not None or (expires_at is not None and expires_at <= now):
             return None
         held = known.get(value)
+        if held is None and value is not None:
+            held = known[value] = _held(value, limits)
         if held is None:
-            flow = readable(value)
-            if flow is None or any(one.order or one.trips or not one.holds for one in flow.passes):
-                return None
-            passes = {one.key: one.limit for one in flow.passes}
-            limits |= passes
-            held = known[value] = tuple(passes)
+            return None
         slots.append(held)
     return slots if not limits or _take(connection, Counter(chain.from_iterable(slots)), limits, now) else None
+
+
+def _held(value: str, limits: dict[str, str]) -> tuple[str, ...] | None:
+    """The gates that a flow holds a slot of, put down with their limits; None when it asks for anything else."""
+    if (lone := lone_slot(value)) is not None:
+        limit, key = lone
+        limits[key] = limit
+        return (key,)
+    flow = readable(value)
+    if flow is None or any(one.order or one.trips or not one.holds for one in flow.passes):
+        return None
+    passes = {one.key: one.limit for one in flow.passes}
+    limits |= passes
+    return tuple(passes)
 
 
 def _take(connection: sqlite3.Connection, times: Counter[str], limits: Mapping[str, str], now: int) -> bool:

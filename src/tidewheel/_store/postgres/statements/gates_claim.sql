@@ -2,7 +2,8 @@
 -- takes: now or null, queues, slots of each, kinds, worker, lease time, one on its last life, too?
 -- gives: as claim, in the order of the queues and of their lines, and whether any of them has limits; one row of nulls, and
 --        nothing is taken, when any gate is not plainly open: then rounds decide
--- locks: the rows it takes, then the gates, in the order of their keys; rows that others hold are passed over
+-- locks: the rows it takes, then the gates that are there, in the order of their keys, then those that it makes; rows that
+--        others hold are passed over
 --
 -- Plainly open: declared with slots or a rate and nothing else, no word of an operator; the gate is not shut, nobody waits at
 -- it, nobody is to look at it, and what its rate remembers needs no mending. The job came by no gate, and does not expire.
@@ -10,8 +11,10 @@
 -- The limits stay as they are meanwhile; who changes them goes first. (One that changed between the beginning of this
 -- statement and its first step is not seen yet: it counts as changed a moment later. Nobody is parked here by its old
 -- word, which would be another matter: see gates_calm.)
--- A gate that nobody met before is made here; if somebody else made it this very moment, all of this fails (the driver says
--- DataError), as nothing can be taken back. See settle_complete why the others are written by an INSERT.
+-- Gates that only count slots are looked at without their locks. What was seen is asked once more when one is written, under
+-- its lock, with the number of its slots in `holder` and now in `shut_until`. If it is not so any more, or somebody made or
+-- forgot a gate this very moment, all of this fails (the driver says DataError or UniqueViolationError), as nothing can be
+-- taken back. See settle_complete why they are written by an INSERT.
 WITH at AS MATERIALIZED (
     SELECT coalesce($1::bigint, {clock}) AS now
 ),
@@ -51,18 +54,25 @@ picked AS MATERIALIZED (
 ),
 alike AS MATERIALIZED (
     -- Many jobs have the same flow.
-    SELECT flow, CAST(flow AS jsonb) -> 0 AS passes, count(*) AS jobs, bool_and(plain) AS plain FROM picked GROUP BY flow
+    SELECT flow, {lone_slot} AS slot, count(*) AS jobs, bool_and(plain) AS plain FROM picked GROUP BY flow
+),
+mixed AS MATERIALIZED (
+    SELECT jobs, CAST(flow AS jsonb) -> 0 AS passes FROM alike WHERE flow IS NOT NULL AND slot IS NULL AND plain
 ),
 steps AS MATERIALIZED (
-    SELECT step ->> 0 || CASE WHEN step ->> 1 = '' THEN '' ELSE ':' || (step ->> 1) END COLLATE "C" AS key,
-        step ->> 0 AS "limit", CAST(sum(alike.jobs) AS bigint) AS jobs,
-        CAST(sum(alike.jobs) FILTER (WHERE CAST(step -> 3 AS boolean)) AS bigint) AS slots,
-        CAST(sum(alike.jobs * greatest(1, CAST(step -> 2 AS bigint))) AS bigint) AS cost,
-        bool_and(coalesce(jsonb_typeof(step -> 3) = 'boolean' AND step ->> 1 IS NOT NULL, false)
-            AND coalesce(step ->> 4, '') = '' AND coalesce(step ->> 5, 'false') = 'false') AS plain
-    FROM alike CROSS JOIN LATERAL jsonb_array_elements(alike.passes) AS step
-    WHERE alike.flow IS NOT NULL AND alike.plain
-    GROUP BY 1, 2 ORDER BY 1
+    SELECT key, "limit", CAST(sum(jobs) AS bigint) AS jobs, CAST(sum(slots) AS bigint) AS slots,
+        CAST(sum(cost) AS bigint) AS cost, bool_and(plain) AS plain
+    FROM (
+        SELECT slot AS key, split_part(slot, ':', 1) COLLATE "C" AS "limit", jobs, jobs AS slots, jobs AS cost, true AS plain
+        FROM alike WHERE slot IS NOT NULL
+        UNION ALL
+        SELECT step ->> 0 || CASE WHEN step ->> 1 = '' THEN '' ELSE ':' || (step ->> 1) END, step ->> 0, jobs,
+            CASE WHEN CAST(step -> 3 AS boolean) THEN jobs END, jobs * greatest(1, CAST(step -> 2 AS bigint)),
+            coalesce(jsonb_typeof(step -> 3) = 'boolean' AND step ->> 1 IS NOT NULL, false)
+                AND coalesce(step ->> 4, '') = '' AND coalesce(step ->> 5, 'false') = 'false'
+        FROM mixed CROSS JOIN LATERAL jsonb_array_elements(passes) AS step
+    ) AS step
+    GROUP BY key, "limit" ORDER BY key
 ),
 rules AS MATERIALIZED (
     -- Most often one, so it is read once, and not once for each key.
@@ -82,6 +92,9 @@ rules AS MATERIALIZED (
         FROM (SELECT CAST(declared AS jsonb) AS rule, operator FROM {schema}.limits WHERE name = named."limit" OFFSET 0) AS stored
     ) AS said ON true
 ),
+rates AS MATERIALIZED (
+    SELECT EXISTS (SELECT 1 FROM rules WHERE count IS NOT NULL) AS there
+),
 held AS MATERIALIZED (
     SELECT steps.key, steps."limit", steps.slots, steps.jobs, steps.cost, steps.plain AND rules.plain AS plain,
         rules.slots AS all_slots, rules.count, rules.per, rules.algorithm, rules.most, rules.step, gate.key AS known,
@@ -92,11 +105,15 @@ held AS MATERIALIZED (
     FROM steps CROSS JOIN at
     LEFT JOIN LATERAL (SELECT * FROM rules WHERE rules."limit" = steps."limit" OFFSET 0) AS rules ON true
     LEFT JOIN LATERAL (
-        SELECT * FROM {schema}.gates WHERE gates.key = steps.key FOR UPDATE
+        SELECT * FROM (
+            SELECT * FROM {schema}.gates WHERE gates.key = steps.key AND (SELECT there FROM rates) FOR UPDATE
+        ) AS locked
+        UNION ALL
+        SELECT * FROM {schema}.gates WHERE gates.key = steps.key AND NOT (SELECT there FROM rates)
     ) AS gate ON true
 ),
 asked AS MATERIALIZED (
-    SELECT key, "limit", known, used + coalesce(slots, 0) AS used,
+    SELECT key, "limit", known, now, coalesce(slots, 0) AS slots, coalesce(all_slots, 9223372036854775807) AS room,
         plain AND quiet AND (all_slots IS NULL OR slots = jobs AND used + slots <= all_slots) AS plain, count,
         CASE WHEN count IS NULL THEN level
         WHEN algorithm = 'bucket' THEN CASE
@@ -118,25 +135,27 @@ asked AS MATERIALIZED (
 ),
 verdict AS MATERIALIZED (
     SELECT (SELECT kept FROM calm) AND NOT EXISTS (SELECT 1 FROM alike WHERE NOT plain)
-        AND NOT EXISTS (SELECT 1 FROM alike WHERE flow IS NOT NULL AND jsonb_typeof(passes) IS DISTINCT FROM 'array')
+        AND NOT EXISTS (SELECT 1 FROM mixed WHERE jsonb_typeof(passes) IS DISTINCT FROM 'array')
         AND NOT EXISTS (SELECT 1 FROM asked WHERE NOT coalesce(plain AND (count IS NULL OR level IS NOT NULL), false)) AS open
+),
+passed AS (
+    INSERT INTO {schema}.gates (key, "limit", used, level, shut_until, holder)
+    SELECT key, "limit", slots, level, now, room FROM asked WHERE known IS NOT NULL AND (SELECT open FROM verdict)
+    ON CONFLICT (key) DO UPDATE SET used = gates.used + excluded.used, level = excluded.level
+    WHERE gates.used + excluded.used <= excluded.holder AND gates.shut_until <= excluded.shut_until
+        AND NOT gates.waiting AND gates.opens_at IS NULL AND gates.holder IS NULL
+    RETURNING holder IS NULL AS kept
 ),
 made AS (
     INSERT INTO {schema}.gates (key, "limit", used, level)
-    SELECT key, "limit", used, level FROM asked WHERE known IS NULL AND (SELECT open FROM verdict)
-    ON CONFLICT DO NOTHING
-    RETURNING key
+    SELECT key, "limit", slots, level FROM asked WHERE known IS NULL AND (SELECT open FROM verdict)
+        AND (SELECT count(*) FROM passed) >= 0
+    RETURNING 1
 ),
-alone AS MATERIALIZED (
-    SELECT CASE WHEN (SELECT count(*) FROM made) < count(*)
-        THEN CAST('Somebody made one of these gates just now; the claim begins anew. ' || min(key) AS boolean) ELSE true END AS yes
-    FROM asked WHERE known IS NULL AND (SELECT open FROM verdict)
-),
-passed AS (
-    INSERT INTO {schema}.gates (key, "limit", used, level)
-    SELECT key, "limit", used, level FROM asked
-    WHERE known IS NOT NULL AND (SELECT open FROM verdict) AND (SELECT yes FROM alone)
-    ON CONFLICT (key) DO UPDATE SET used = excluded.used, level = excluded.level
+sure AS MATERIALIZED (
+    SELECT CASE WHEN (SELECT count(*) FROM passed WHERE kept) + (SELECT count(*) FROM made) < count(*)
+        THEN CAST('Somebody passed one of these gates just now; the claim begins anew. ' || min(key) AS boolean) ELSE true END AS yes
+    FROM asked WHERE (SELECT open FROM verdict)
 ),
 taken AS (
     UPDATE {schema}.jobs AS jobs
@@ -144,7 +163,7 @@ taken AS (
         worker = $5
     FROM at
     WHERE jobs.seq = ANY (ARRAY(
-        SELECT seq FROM picked WHERE (SELECT open FROM verdict) AND (SELECT yes FROM alone)
+        SELECT seq FROM picked WHERE (SELECT open FROM verdict) AND (SELECT yes FROM sure)
     ))
     RETURNING id, epoch, kind, queue, args, attempt, max_attempts, crashes, enqueued_at, started_at, tags, meta,
         options, max_crashes, priority, run_at, lifo, seq

@@ -22,15 +22,22 @@ done AS (
     CROSS JOIN at
     WHERE jobs.id = ended.id AND jobs.epoch = ended.epoch AND jobs.state = (SELECT 'running')
         AND (jobs.awaited IS NULL OR NOT (SELECT $6::boolean))
-    RETURNING jobs.flow, jobs.seq
+    RETURNING jobs.flow, jobs.seq, {lone_slot} AS slot
 ),
 freed AS MATERIALIZED (
-    SELECT step ->> 0 || CASE WHEN step ->> 1 = '' THEN '' ELSE ':' || (step ->> 1) END COLLATE "C" AS key,
-        count(*) FILTER (WHERE CAST(step ->> 3 AS boolean)) AS slots, max(seq) FILTER (WHERE step ->> 4 <> '') AS holder,
-        CASE WHEN bool_or(step ->> 5 = 'true') THEN CAST('{-1}' AS bigint[]) END AS trial
-    FROM done CROSS JOIN LATERAL json_array_elements(CAST(done.flow AS json) -> 0) AS step
-    WHERE done.flow IS NOT NULL AND (SELECT $6::boolean) AND (CAST(step ->> 3 AS boolean) OR step ->> 4 <> '')
-    GROUP BY 1 ORDER BY 1
+    SELECT key, count(*) FILTER (WHERE held) AS slots, max(turn) AS holder,
+        CASE WHEN bool_or(trial) THEN CAST('{-1}' AS bigint[]) END AS trial
+    FROM (
+        SELECT slot AS key, true AS held, CAST(NULL AS bigint) AS turn, false AS trial
+        FROM done WHERE slot IS NOT NULL AND (SELECT $6::boolean)
+        UNION ALL
+        SELECT step ->> 0 || CASE WHEN step ->> 1 = '' THEN '' ELSE ':' || (step ->> 1) END,
+            CAST(step ->> 3 AS boolean), CASE WHEN step ->> 4 <> '' THEN seq END, step ->> 5 = 'true'
+        FROM done CROSS JOIN LATERAL json_array_elements(CAST(flow AS json) -> 0) AS step
+        WHERE flow IS NOT NULL AND slot IS NULL AND (SELECT $6::boolean)
+            AND (CAST(step ->> 3 AS boolean) OR step ->> 4 <> '')
+    ) AS given
+    GROUP BY key ORDER BY key
 ),
 opened AS (
     INSERT INTO {schema}.gates (key, "limit", needs, opens_at, holder, level)
