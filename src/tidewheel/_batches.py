@@ -40,7 +40,7 @@ async def send(store: Store, jobs: Iterable[PreparedJob[R]], batch: int) -> Batc
     """Enqueue all of them, `batch` a call; only two batches are under way at a time. Gives them with their answers."""
     done: Batched[R] = []
     source, before = iter(jobs), 0
-    sent: set[str] = set()
+    sent = Sent()
     under_way: deque[tuple[asyncio.Task[list[Enqueued]], list[PreparedJob[R]], Sequence[int]]] = deque()
     try:
         while True:
@@ -101,7 +101,26 @@ def taken(source: Iterator[T], count: int, before: int) -> list[T]:
     return part
 
 
-def new_jobs(prepared: Sequence[Any], sent: set[str]) -> tuple[list[NewJob], Sequence[int]]:
+class Sent:
+    """The jobs of a call that went to the store. Their ids matter only to those that wait for others, which few calls have."""
+
+    def __init__(self) -> None:
+        self._parts: list[Sequence[NewJob]] = []
+        self._ids = set[str]()
+
+    def add(self, part: Sequence[NewJob]) -> None:
+        """These go now."""
+        self._parts.append(part)
+
+    def ids(self) -> set[str]:
+        """Of all of them."""
+        for part in self._parts:
+            self._ids.update(map(_id, part))
+        self._parts.clear()
+        return self._ids
+
+
+def new_jobs(prepared: Sequence[Any], sent: Sent) -> tuple[list[NewJob], Sequence[int]]:
     """What the store is given for prepared jobs, with those that they bring along and that were not `sent` before; and
     where in it each of them is: nothing when none of them waits for others, for then they are the same.
 
@@ -120,9 +139,9 @@ def new_jobs(prepared: Sequence[Any], sent: set[str]) -> tuple[list[NewJob], Seq
         ) from None
     places: Sequence[int] = ()
     if any(map(_after, new)):
-        own = {one.id for one in new}
-        new = [one for one in in_order(prepared) if one.id in own or one.id not in sent]
+        own, known = {one.id for one in new}, sent.ids()
+        new = [one for one in in_order(prepared) if one.id in own or one.id not in known]
         place = {one.id: number for number, one in enumerate(new)}
         places = [place[one.id] for one in prepared]
-    sent.update(map(_id, new))
+    sent.add(new)
     return new, places

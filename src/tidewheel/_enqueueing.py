@@ -6,11 +6,9 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, overload
 
-from tidewheel._batches import BATCH, Batched, check_batch, new_jobs, own_answers, send, taken
+from tidewheel._batches import BATCH, Batched, Sent, check_batch, new_jobs, own_answers, send, taken
 from tidewheel._handle import JobHandle
 from tidewheel._model.errors import DuplicateJob, NotEnqueued, QueueFull
-from tidewheel._model.job import NewJob
-from tidewheel._model.query import Enqueued
 from tidewheel._prepared import Group, PreparedJob, R, in_order
 from tidewheel._store.base import check_batch as check_call
 from tidewheel._store.caller import check_sync, drive
@@ -37,10 +35,7 @@ class Enqueuing:
         if prepared.children:
             return await self.enqueue_graph(prepared)
         store = await self.ready()
-        (answer,) = await store.enqueue([prepared.new])
-        handle = _handle(self, prepared.new, answer)
-        if not answer.inserted:
-            _refuse([prepared], [handle])
+        (handle,) = self._handles([([prepared], await store.enqueue([prepared.new]))])
         return handle
 
     async def enqueue_many(
@@ -115,7 +110,7 @@ class Enqueuing:
         store = joining_store(self._store, self.url)
         batched: Batched[R] = []
         source, before = iter(jobs), 0
-        sent: set[str] = set()
+        sent = Sent()
         while part := taken(source, batch, before):
             before += len(part)
             new, places = new_jobs(part, sent)
@@ -127,17 +122,22 @@ class Enqueuing:
         handles: list[JobHandle[R]] = []
         clear = True
         for part, answers in batched:
-            handles += [_handle(self, one.new, answer) for one, answer in zip(part, answers, strict=True)]
+            # There may be millions, so no call for each. Most answers have nothing more to say.
+            handles += [
+                JobHandle(
+                    self,  # type: ignore[arg-type]
+                    answer.id,
+                    one.new.kind,
+                    one.new.queue,
+                    answer.inserted,
+                    None if answer.inserted and answer.remaining is None and answer.cancelled is None else answer,
+                )
+                for one, answer in zip(part, answers, strict=True)
+            ]
             clear = clear and all(map(_inserted, answers))
         if not clear:
             _refuse([one for part, _ in batched for one in part], handles)
         return handles
-
-
-def _handle(app: Any, new: NewJob, answer: Enqueued) -> JobHandle[Any]:
-    # Most answers have nothing more to say, and there may be millions.
-    plain = answer.inserted and answer.remaining is None and answer.cancelled is None
-    return JobHandle(app, answer.id, new.kind, new.queue, answer.inserted, None if plain else answer)
 
 
 def _refuse(prepared: Sequence[PreparedJob[Any]], handles: Sequence[JobHandle[Any]]) -> None:

@@ -83,6 +83,23 @@ async def test_text_that_postgres_cannot_hold(postgres: Postgres, new_schema: Ca
     await store.close()
 
 
+async def test_a_taken_id_is_an_error_in_the_servers_log_once_and_a_taken_key_never(
+    postgres: Postgres, new_schema: Callable[[], str]
+) -> None:
+    schema = new_schema()
+    store = PostgresStore(f"{postgres.url}?schema={schema}", Env())
+    await store.open()
+    many = [NewJob(id=f"{schema}-{number}", kind="work", args="{}") for number in range(3)]
+    for jobs in (many[:1], many, many[:1], many):
+        answers = await store.enqueue(jobs)
+        assert [answer.id for answer in answers] == [job.id for job in jobs]
+    for number in range(3):
+        (answer,) = await store.enqueue([NewJob(id=f"{schema}-key-{number}", kind="work", args="{}", unique_key="one")])
+        assert answer.id == f"{schema}-key-0"
+    await store.close()
+    assert postgres.log.read_text().count(f"({schema}-") == 1
+
+
 async def test_rivals_settle_beat_alter_and_sweep_without_a_deadlock(
     postgres: Postgres, new_schema: Callable[[], str]
 ) -> None:

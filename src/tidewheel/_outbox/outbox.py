@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tidewheel._batches import new_jobs, taken
+from tidewheel._batches import Sent, new_jobs, taken
 from tidewheel._model.duration import Span, micros
 from tidewheel._model.errors import ConfigError
 from tidewheel._model.job import NewJob
@@ -101,7 +101,7 @@ class Outbox:
     async def _write(self, connection: object, jobs: Iterable[PreparedJob[Any]]) -> list[str]:
         ids: list[str] = []
         source = iter(jobs)
-        while part := new_jobs(taken(source, _CHUNK, len(ids)), set())[0]:
+        while part := new_jobs(taken(source, _CHUNK, len(ids)), Sent())[0]:
             _check_alone(part)
             now = self.app.env.clock()
             rows = [(job.id, _encoder.encode(_timed(job, now)).decode()) for job in part]

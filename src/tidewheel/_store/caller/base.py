@@ -39,6 +39,10 @@ class PostgresCaller(ABC):
         """Run a statement that gives no rows."""
         await self.do(sql, *args)
 
+    def is_in_transaction(self) -> bool:
+        """Always."""
+        return True
+
     def transaction(self) -> AbstractAsyncContextManager[None]:
         """Nothing: `savepoint` stands around the whole call already."""
         return nullcontext()

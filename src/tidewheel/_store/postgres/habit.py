@@ -1,4 +1,4 @@
-"""Which way a claim tries first: as its queues were the last time. Another way is slower, and as good."""
+"""Which way a claim or an enqueue tries first: as it was the last time. Another way is slower, and as good."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Final
 
 _AGAIN: Final = 50
 """After so many claims in rounds a queue whose gates were not plainly open is given another try."""
+_CAREFUL: Final = 1000
+"""So many enqueues expect that ids are taken, once one was: each surprise is an error in the server's log."""
 
 
 class Habit:
-    """What the queues of a session were like."""
+    """What the queues and the enqueues of a session were like."""
 
     def __init__(self) -> None:
+        self._careful = 0
         self._limited = set[str]()
         self._tight: dict[str, int] = {}
 
@@ -39,3 +42,13 @@ class Habit:
         for queue in queues:
             if not limited:
                 self._tight.pop(queue, None)
+
+    def expects_clashes(self) -> bool:
+        """An id was taken not long ago."""
+        if self._careful:
+            self._careful -= 1
+        return self._careful > 0
+
+    def clashed(self) -> None:
+        """An id was taken."""
+        self._careful = _CAREFUL

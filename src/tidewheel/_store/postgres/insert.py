@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
 
 from tidewheel._model.flow import order_key_of
 from tidewheel._model.job import NewJob
@@ -11,7 +14,10 @@ from tidewheel._model.state import JobState
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.postgres.call import Call
 from tidewheel._store.postgres.rows import MORE, NEW, columns, more_row, new_row, own_columns
-from tidewheel._store.postgres.sql import row_statement, rows_statement
+from tidewheel._store.postgres.sql import LEAVE_OUT, row_statement, rows_statement
+
+if TYPE_CHECKING:
+    from tidewheel._store.postgres.connect import Record
 
 
 async def add(call: Call, jobs: Sequence[NewJob], now: int | None) -> list[Enqueued]:
@@ -68,8 +74,11 @@ async def _insert_one(call: Call, job: NewJob, now: int | None) -> frozenset[str
     if job.run_at is not None or job.delay or _more(job):
         return await insert(call, [job], now)
     own = own_columns(job)
-    sql = row_statement("enqueue_one", call.schema, tuple(own))
-    if not await call.connection.fetch(sql, now, *(call.voice or (None, None)), *own.values()):
+    parameters = now, *(call.voice or (None, None)), *own.values()
+    row = await _write(
+        call, [job], lambda clash: row_statement("enqueue_one", call.schema, tuple(own), clash), parameters
+    )
+    if row is None:
         return frozenset()
     call.hints.add(Wakeup.WORK)
     call.said = call.voice is not None
@@ -103,9 +112,9 @@ async def insert(
     names = MORE if more else NEW
     values = columns(rows, len(names))
     same = tuple([column.count(column[0]) == len(jobs) for column in values])
-    parameters = [column[0] if one else column for column, one in zip(values, same, strict=True)]
-    sql = rows_statement("enqueue_more" if more else "enqueue", call.schema, names, same)
-    row = await call.connection.fetchrow(sql, now, len(jobs), *(call.voice or (None, None)), *parameters)
+    own = [column[0] if one else column for column, one in zip(values, same, strict=True)]
+    name, parameters = "enqueue_more" if more else "enqueue", (now, len(jobs), *(call.voice or (None, None)), *own)
+    row = await _write(call, jobs, lambda clash: rows_statement(name, call.schema, names, same, clash), parameters)
     assert row is not None  # noqa: S101 -- a count
     count, available, ids, _ = row
     if available:
@@ -114,3 +123,18 @@ async def insert(
     if count > available or (more and any(job.expires_in is not None for job in jobs)):
         call.hints.add(Wakeup.DUE)
     return None if count == len(jobs) else frozenset(ids or ())
+
+
+async def _write(
+    call: Call, jobs: Sequence[NewJob], sql: Callable[[str], str], parameters: Sequence[Any]
+) -> Record | None:
+    """Insert as if no job clashed, and, when one does, once more without it: a row that may clash costs the server a third
+    more. Not where that is to be expected, nor in a transaction, which would be lost.
+    """
+    tried = not any(job.unique_key is not None for job in jobs) and not call.habit.expects_clashes()
+    if tried and not call.connection.is_in_transaction():
+        try:
+            return await call.connection.fetchrow(sql(""), *parameters)
+        except asyncpg.UniqueViolationError:
+            call.habit.clashed()
+    return await call.connection.fetchrow(sql(LEAVE_OUT), *parameters)

@@ -40,6 +40,8 @@ CALM: Final = "pg_advisory_xact_lock_shared(1910365922, hashtext('{schema}'))"
 """What everybody does who judges by the limits, until his transaction ends (`gates_calm.sql`) ..."""
 CHANGE: Final = CALM.replace("_shared", "")
 """... and who changes them: alone."""
+LEAVE_OUT: Final = "ON CONFLICT DO NOTHING"
+"""What becomes of a new row whose id or live unique key is taken; without it the statement fails."""
 _WORDS: Final = {
     "{calm}": CALM,
     "{try_calm}": CALM.replace("pg_", "pg_try_"),
@@ -71,8 +73,10 @@ def statement(name: str, schema: str) -> str:
 
 
 @cache
-def rows_statement(name: str, schema: str, columns: tuple[tuple[str, str], ...], same: tuple[bool, ...]) -> str:
-    """A statement with `{values}` and `{rows}` filled in for (name, type) columns, behind four parameters.
+def rows_statement(
+    name: str, schema: str, columns: tuple[tuple[str, str], ...], same: tuple[bool, ...], clash: str
+) -> str:
+    """A statement with `{values}`, `{rows}` and `{clash}` filled in for (name, type) columns, behind four parameters.
 
     A column whose value all rows share (`same`) is one plain parameter; the others are arrays.
     """
@@ -87,14 +91,16 @@ def rows_statement(name: str, schema: str, columns: tuple[tuple[str, str], ...],
     rows = "(SELECT 1 AS place) AS own"
     if arrays:
         rows = f"unnest({', '.join(arrays)}) WITH ORDINALITY AS own ({', '.join([*names, 'place'])})"
-    return statement(name, schema).replace("{values}", ", ".join(values)).replace("{rows}", rows)
+    text = statement(name, schema).replace("{clash}", clash)
+    return text.replace("{values}", ", ".join(values)).replace("{rows}", rows)
 
 
 @cache
-def row_statement(name: str, schema: str, columns: tuple[str, ...]) -> str:
-    """A statement with `{columns}` and `{values}` filled in for one row, behind three parameters."""
+def row_statement(name: str, schema: str, columns: tuple[str, ...], clash: str) -> str:
+    """A statement with `{columns}`, `{values}` and `{clash}` filled in for one row, behind three parameters."""
     values = ", ".join(f"${number}" for number, _ in enumerate(columns, start=4))
-    return statement(name, schema).replace("{columns}", ", ".join(columns)).replace("{values}", values)
+    text = statement(name, schema).replace("{clash}", clash)
+    return text.replace("{columns}", ", ".join(columns)).replace("{values}", values)
 
 
 @cache

@@ -10,7 +10,7 @@ from tidewheel._model.job import NewJob
 from tidewheel._model.query import Enqueued
 from tidewheel._model.transition import on_dead_job
 from tidewheel._model.worker import Wakeup
-from tidewheel._store.sqlite.rows import EXPIRES_AT, STATE, new_row, state_of
+from tidewheel._store.sqlite.rows import NEW, new_row, state_of
 from tidewheel._store.sqlite.sql import rows_statement, statement
 from tidewheel._store.sqlite.writer import Transaction
 
@@ -31,17 +31,19 @@ def insert(tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
 
 def _chunk(tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
     last = 0 if len(jobs) == 1 else tx.connection.execute("SELECT max(seq) FROM tidewheel_jobs").fetchone()[0] or 0
-    # Jobs of one call have much in common. A value that all share is bound once: binding is the larger part of
-    # the work otherwise.
-    columns: list[tuple[Any, ...]] = list(zip(*[new_row(job, now) for job in jobs], strict=True))
-    same = tuple([column.count(column[0]) == len(jobs) for column in columns])
-    parameters = [column[0] for column, one in zip(columns, same, strict=True) if one]
-    own = [column for column, one in zip(columns, same, strict=True) if not one]
-    parameters.extend(chain.from_iterable(zip(*own, strict=True)))
-    tx.hints.update(_HINT[state] for state in set(columns[STATE]))
-    if not same[EXPIRES_AT] or columns[EXPIRES_AT][0] is not None:
+    rows = zip(*[new_row(job, now) for job in jobs], strict=True)
+    columns: dict[str, tuple[Any, ...]] = dict(zip(NEW, rows, strict=True))
+    tx.hints.update(_HINT[state] for state in set(columns["state"]))
+    if any(moment is not None for moment in set(columns["expires_at"])):
         tx.hints.add(Wakeup.DUE)
-    added = tx.connection.execute(rows_statement("enqueue", same, len(jobs)), parameters).rowcount
+    # Jobs of one call have much in common. A value that all share is bound once, and none that is null: binding and
+    # writing it is the larger part of the work otherwise.
+    shared = {name: column[0] for name, column in columns.items() if column.count(column[0]) == len(jobs)}
+    own = {name: column for name, column in columns.items() if name not in shared}
+    given = {name: value for name, value in shared.items() if value is not None}
+    parameters = [*given.values(), *chain.from_iterable(zip(*own.values(), strict=True))]
+    sql = rows_statement("enqueue", tuple(given), tuple(own), len(jobs))
+    added = tx.connection.execute(sql, parameters).rowcount
     if added == len(jobs):
         return [Enqueued(job.id, inserted=True) for job in jobs]
     if len(jobs) == 1:

@@ -56,8 +56,15 @@ def state_of(word: str) -> tuple[JobState, ErrorInfo | None]:
         return JobState.DISCARDED, ErrorInfo("tidewheel.Unreadable", f"Its stored state '{word}' does not exist.")
 
 
+NEW: Final = (
+    "id", "kind", "queue", "state", "args", "priority", "run_at", "lifo", "max_attempts", "max_crashes", "enqueued_at",
+    "unique_key", "tags", "meta", "options", "keep_completed", "keep_failed", "on_dead", "flow", "expires_at", "backlog",
+    "lead",
+)  # fmt: skip
+
+
 def new_row(job: NewJob, now: int) -> tuple[Any, ...]:
-    """The parameters of `enqueue.sql` for one job."""
+    """The columns `NEW` of a new job."""
     run_at = job.run_at if job.run_at is not None else now + job.delay
     state = "scheduled" if run_at > now else "available"
     if job.lead and state == "available" and not lines_up(job):
@@ -75,12 +82,6 @@ def new_row(job: NewJob, now: int) -> tuple[Any, ...]:
 def lines_up(job: NewJob) -> bool:
     """Whether its place in line is only known when it is in: `enqueue.py` gives it."""
     return bool(job.after) or (job.fair is not None and not job.lifo)
-
-
-STATE: Final = 3
-"""Where the state stands in what `new_row` gives."""
-EXPIRES_AT: Final = 19
-"""Where the end of its time does."""
 
 
 def attempt(job_id: str, row: Sequence[Any]) -> AttemptRecord:

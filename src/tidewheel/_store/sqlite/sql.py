@@ -1,6 +1,6 @@
 """The statements: one file each under `statements/`, read once.
 
-`{rows}` in a text stands for as many groups of parameters as rows are written at once.
+`{rows}` in a text stands for as many groups of parameters as rows are written at once, `{columns}` for their names.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ def statement(name: str) -> str:
 
 
 @cache
-def rows_statement(name: str, same: tuple[bool, ...], rows: int) -> str:
-    """The statement with `{rows}` filled in for so many rows.
+def rows_statement(name: str, shared: tuple[str, ...], own: tuple[str, ...], rows: int) -> str:
+    """The statement with `{columns}` filled in, and `{rows}` for so many rows.
 
-    A column whose value is the same in all rows (`same`) is one parameter for all of them; those come first.
+    A column whose value is the same in all rows (`shared`) is one parameter for all of them; those come first.
     """
-    numbers = count(1)
-    shared = [f"?{next(numbers)}" if one else None for one in same]
-    groups = (f"({','.join(known or f'?{next(numbers)}' for known in shared)})" for _ in range(rows))
-    return statement(name).format(rows=",".join(groups))
+    numbers = count(len(shared) + 1)
+    known = [f"?{number}" for number, _ in enumerate(shared, start=1)]
+    groups = (f"({','.join([*known, *(f'?{next(numbers)}' for _ in own)])})" for _ in range(rows))
+    return statement(name).format(columns=", ".join(shared + own), rows=",".join(groups))
 
 
 @cache

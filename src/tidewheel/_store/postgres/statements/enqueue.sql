@@ -1,5 +1,5 @@
 -- Add jobs, many at a time, in their order; a row that clashes with an id or a live unique key (of the table or of
--- an earlier row) is left out.
+-- an earlier row) is left out, or, without LEAVE_OUT in the place of {clash}, fails all of them.
 -- takes: now or null, how many there are, a channel and a word to notify it with when any is available (or nulls),
 --        then the columns of rows.NEW, each one value for all rows or an array
 -- gives: how many were added, how many of them as available, and, when any was left out, the ids added
@@ -15,7 +15,7 @@ WITH added AS (
         FROM (SELECT coalesce($1::bigint, {clock}) AS now, {values}, own.place FROM {rows}) AS given
     ) AS timed
     ORDER BY place
-    ON CONFLICT DO NOTHING
+    {clash}
     RETURNING id, state
 )
 SELECT count(*), count(*) FILTER (WHERE state = 'available'),

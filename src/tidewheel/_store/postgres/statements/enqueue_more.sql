@@ -18,7 +18,7 @@ WITH added AS (
         FROM (SELECT coalesce($1::bigint, {clock}) AS now, {values}, own.place FROM {rows}) AS given
     ) AS timed
     ORDER BY place
-    ON CONFLICT DO NOTHING
+    {clash}
     RETURNING id, state
 )
 SELECT count(*), count(*) FILTER (WHERE state = 'available'),
