@@ -81,18 +81,25 @@ local PARKED_MOST = 1000  -- others wait while a script runs: the line is walked
 local UNREADABLE = '\193'  -- in the place of a job's extras: no value of msgpack
 
 local claimed, size, least, parked = {}, 0, nil, 0
+local calm  -- the gates, once a job with limits was met
 
-local function row_of(id)
-    return call('HMGET', JOB .. id, 's', 'h', 'a', 'x', 'g', 'b', 'u')
+local function row_of(key)
+    return call('HMGET', key, 's', 'h', 'a', 'x', 'g', 'b', 'u')
 end
 
 -- The rows of the jobs from here on, some of which have limits: their gates are read in one go.
 local function rows_from(first, members)
-    local rows = {}
+    local rows, flows, last = {}, {}, 0
     for index = first, #members do
-        rows[index] = row_of(string.sub(members[index], 41))
+        local row = row_of(JOB .. string.sub(members[index], 41))
+        rows[index] = row
+        if row[5] then
+            last = last + 1
+            flows[last] = row[5]
+        end
     end
-    gates().fetch(rows, 5)
+    calm = calm_gates()
+    calm.fetch(flows)
     return rows
 end
 
@@ -102,13 +109,13 @@ local function lend(queue, members, from)
     for index, member in ipairs(members) do
         local id = string.sub(member, 41)
         local key = JOB .. id
-        local row = rows and rows[index] or row_of(id)
+        local row = rows and rows[index] or row_of(key)
         if row[5] and not rows then
             rows = rows_from(index, members)
         end
         local head = row[1] and row[2] and row[3] and read_head(row[1], row[2])
         local admitted, extras = true, row[4]
-        if head and row[5] then
+        if head and row[5] and (row[6] or row[7] or not calm.take(row[5])) then
             admitted = gates().admit(id, head, row[5], row[6], now, row[7])
             extras = admitted == nil and UNREADABLE or extras
         end

@@ -19,12 +19,12 @@ end
 local function new_gates()
     local arithmetic = new_arithmetic()
     local room, taken, freed, shut = arithmetic.room, arithmetic.taken, arithmetic.freed, arithmetic.shut
-    local rules = new_rules()
+    local calm = calm_gates()
+    local rules, known = calm.rules, calm.known
     local rule_of = rules.rule_of
     local turns = new_turns()
     local holder_of, ordered = turns.holder_of, turns.ordered
-    local known, flows = {}, {}
-    local calm = new_calm(rules, known)
+    local flows = {}
     local NONE = {}  -- the level of all gates that remember nothing, the passes of those flows: never changed
 
     local function gate_of(text, key, readable, limit, used, shut_until, waiting, needs, opens_at, ...)
@@ -152,9 +152,6 @@ local function new_gates()
     -- Judge a job that was taken out of its line; `by` is its parked_by or nil, `expires` its expires_at or nil. Gives true
     -- when it may start, false when it is parked; nil when its flow cannot be read.
     local function admit(id, head, text, by, now, expires)
-        if not by and not expires and calm.take(text) then
-            return true
-        end
         local parked_by = by and let_in(by, id, head[QUEUE], head[KIND])
         local passes, refusing = passes_of(text), nil
         if passes and expires and tonumber(expires) <= now then
@@ -237,19 +234,26 @@ local function new_gates()
     end
 
     -- Ends of attempts: each frees its slots. A list of: id; flow; whether the job has ended, so that it gives up its turn; limits
-    -- whose gates are shut (a list or nil), until when; for a breaker nil, 'done' or 'failed': failures are told first.
+    -- whose gates are shut (a list or nil), until when; whether a breaker is told of a failure.
     local function give_back(ends, now)
-        calm.fetch(ends, 2)
+        local texts = {}
+        for place, one in ipairs(ends) do
+            texts[place] = one[2]
+        end
+        calm.fetch(texts)
         for _, one in ipairs(ends) do
             if one[4] or not calm.give(one[2]) then
-                end_of(one[1], one[2], one[3], one[4], one[5], one[6] == 'failed', now)
+                end_of(one[1], one[2], one[3], one[4], one[5], one[6], now)
             end
         end
-        for _, one in ipairs(ends) do
-            for _, pass in ipairs(one[6] == 'done' and flows[one[2]] or NONE) do
-                if pass.trips then
-                    arithmetic.succeeded(gate_at(pass.key), now)
-                end
+    end
+
+    -- The end of a job that completed.
+    local function completed(id, text, now)
+        end_of(id, text, true, nil, nil, false, now)
+        for _, pass in ipairs(passes_of(text) or NONE) do
+            if pass.trips then
+                arithmetic.succeeded(gate_at(pass.key), now)
             end
         end
     end
@@ -495,10 +499,9 @@ local function new_gates()
     end
 
     return {
-        fetch = calm.fetch, admit = admit, pass_by = pass_by, give_back = give_back, step_down = step_down, let_go = let_go,
-        move_parked = move_parked, due = due, look = look, recount = recount, holder_of = holder_of,
-        write = write, put = put, gate_at = gate_at, rule_of = rule_of, words_of = rules.words_of,
-        room = room, taken = taken, whole_at = arithmetic.whole_at,
+        admit = admit, pass_by = pass_by, give_back = give_back, completed = completed, step_down = step_down, let_go = let_go,
+        move_parked = move_parked, due = due, look = look, recount = recount, holder_of = holder_of, write = write,
+        put = put, gate_at = gate_at, rule_of = rule_of, words_of = rules.words_of, room = room, taken = taken, whole_at = arithmetic.whole_at,
     }
 end
 
@@ -510,7 +513,13 @@ local function gates()
     return kit
 end
 
--- `look`, where a gate was met.
+-- `look`, where a gate was met. At calm gates nobody waits.
 local function look_at_gates(now)
-    return kit and kit.look(now) or 0
+    if kit then
+        return kit.look(now)
+    elseif calm_kit then
+        calm_kit.write()
+        flush()
+    end
+    return 0
 end

@@ -71,6 +71,11 @@ local function new_rules()
         return own_rules[key]
     end
 
+    -- Whether all gates of a limit have its rule. (Known once a rule was asked for.)
+    local function alike()
+        return overruled == 0
+    end
+
     local function rule_of(gate)
         return rule_at(gate.key, gate.limit)
     end
@@ -93,5 +98,5 @@ local function new_rules()
         return not same(before, limit_of(name).rule)
     end
 
-    return { rule_at = rule_at, rule_of = rule_of, words_of = words_of, put = put }
+    return { rule_at = rule_at, alike = alike, rule_of = rule_of, words_of = words_of, put = put }
 end

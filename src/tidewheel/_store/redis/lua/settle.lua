@@ -7,7 +7,8 @@
 -- gives: [one letter a settlement, a(ccepted) or s(tale); how many of the ids were used]; or ["", how many are needed] when
 --        they may be too few: nothing was done, ask again
 local now, answers, ends = clock(ask[1]), {}, {}
-local BREAKS = { complete = 'done', retry = 'failed', discard = 'failed' }  -- `ended_by` in _model/usher.py
+local completed, flows, limited = {}, {}, 0  -- ids, flows and number of those that completed and have limits
+local FAILURES = { retry = true, discard = true }  -- `ended_by` in _model/usher.py
 supply.ids, supply.columns = ask[3], ask[4]
 
 -- Those that wait for what fails here may be given up, too.
@@ -54,8 +55,11 @@ for index, one in rows_of(ask[2]) do
         if word ~= 'complete' then
             record(id, head, now, word, why)
         end
-        if row[3] then
-            ends[#ends + 1] = { id, row[3], FINAL[state], one[11], now + (one[4] or 0), BREAKS[one[3]] }
+        if row[3] and word == 'complete' then
+            limited = limited + 1
+            completed[limited], flows[limited] = id, row[3]
+        elseif row[3] then
+            ends[#ends + 1] = { id, row[3], FINAL[state], one[11], now + (one[4] or 0), FAILURES[one[3]] }
         end
         leave(id, head)
         head[ATTEMPT], head[RUN_AT], head[LEASE], head[CANCEL] = attempt, run_at, false, false
@@ -78,6 +82,15 @@ for index, one in rows_of(ask[2]) do
 end
 if #ends > 0 then
     gates().give_back(ends, now)
+end
+if limited > 0 then
+    local calm = calm_gates()
+    calm.fetch(flows)
+    for place = 1, limited do
+        if not calm.give(flows[place]) then
+            gates().completed(completed[place], flows[place], now)
+        end
+    end
 end
 tell_all(now)
 flush()

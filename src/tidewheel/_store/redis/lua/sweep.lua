@@ -111,13 +111,13 @@ end
 tell_all(now)
 if kit then
     kit.write()
-    kit = nil  -- each gate is looked at when its turn comes
+    kit, calm_kit = nil, nil  -- each gate is looked at when its turn comes
 end
 flush()
 
 local opening = call('EXISTS', OPENING) == 1 and gates().due(now, limit) or 0
 local opened = look_at_gates(now)
-kit = nil  -- what is rescued comes to them behind that
+kit, calm_kit = nil, nil  -- what is rescued comes to them behind that
 
 local due = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
 for _, member in ipairs(due) do
@@ -139,7 +139,7 @@ for _, one in ipairs(lost) do
     local id, head, state, err = one[1], one[2], one[3], one[4]
     local flow = call('HGET', JOB .. id, 'g')
     if flow then
-        gates().give_back({ { id, flow, not head or FINAL[state], nil, nil, 'failed' } }, now)
+        gates().give_back({ { id, flow, not head or FINAL[state], nil, nil, true } }, now)
     end
     if head then
         record(id, head, now, 'rescue', err)
