@@ -55,11 +55,13 @@ for index, one in rows_of(ask[2]) do
         if word ~= 'complete' then
             record(id, head, now, word, why)
         end
-        if row[3] and word == 'complete' then
-            limited = limited + 1
-            completed[limited], flows[limited] = id, row[3]
-        elseif row[3] then
-            ends[#ends + 1] = { id, row[3], FINAL[state], one[11], now + (one[4] or 0), FAILURES[one[3]] }
+        if row[3] then
+            if word == 'complete' then
+                limited = limited + 1
+                completed[limited], flows[limited] = id, row[3]
+            else
+                ends[#ends + 1] = { id, row[3], FINAL[state], one[11], now + (one[4] or 0), FAILURES[one[3]] }
+            end
         end
         leave(id, head)
         head[ATTEMPT], head[RUN_AT], head[LEASE], head[CANCEL] = attempt, run_at, false, false
