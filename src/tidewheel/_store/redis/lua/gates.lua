@@ -501,7 +501,8 @@ local function new_gates()
     return {
         admit = admit, pass_by = pass_by, give_back = give_back, completed = completed, step_down = step_down, let_go = let_go,
         move_parked = move_parked, due = due, look = look, recount = recount, holder_of = holder_of, write = write,
-        put = put, gate_at = gate_at, rule_of = rule_of, words_of = rules.words_of, room = room, taken = taken, whole_at = arithmetic.whole_at,
+        put = put, gate_at = gate_at, rule_of = rule_of, words_of = rules.words_of, room = room, taken = taken,
+        whole_at = arithmetic.whole_at,
     }
 end
 
