@@ -8,6 +8,7 @@ python docs/pictures/once.py
 python docs/pictures/graphs.py
 python docs/pictures/fair.py
 python docs/pictures/order.py
+python docs/pictures/why.py
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ ENDS: dict[str, tuple[JobState, str, str]] = {
     "demanding": (JobState.DISCARDED, "tests.engine._handlers.Demanding", "404 no such customer"),
     "unpicklable": (JobState.DISCARDED, "tests.engine._handlers.Unpicklable", "stays here"),
     "local": (JobState.RETRYABLE, "tests.engine._handlers.local.<locals>.Local", "nowhere to be found"),
-    "retry": (JobState.RETRYABLE, "tidewheel._model.errors.Retry", "later"),
+    "retry": (JobState.RETRYABLE, "tidewheel.Retry", "later"),
     "snooze": (JobState.SCHEDULED, "", ""),
     "cancel": (JobState.CANCELLED, "", ""),
     "stop": (JobState.RETRYABLE, "StopIteration", "empty"),
@@ -74,8 +74,8 @@ ENDS: dict[str, tuple[JobState, str, str]] = {
     "sys.exit": (JobState.RETRYABLE, "SystemExit", "3"),
     "os._exit": (JobState.RETRYABLE, "tidewheel._engine.processes.ProcessDied", "exit code 3"),
     "kill": (JobState.RETRYABLE, "tidewheel._engine.processes.ProcessDied", "exit code -9"),
-    "unencodable": (JobState.DISCARDED, "tidewheel._model.errors.EncodeError", "The result of fail cannot be encoded"),
-    "nan": (JobState.DISCARDED, "tidewheel._model.errors.EncodeError", "NaN"),
+    "unencodable": (JobState.DISCARDED, "tidewheel.EncodeError", "The result of fail cannot be encoded"),
+    "nan": (JobState.DISCARDED, "tidewheel.EncodeError", "NaN"),
 }
 
 

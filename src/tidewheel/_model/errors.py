@@ -201,3 +201,8 @@ class Cancel(Exception):
     def __init__(self, reason: str = "cancelled by its handler") -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+# People import them from `tidewheel`: that name stands in their tracebacks and in what is stored of an error.
+for _error in [one for one in globals().values() if isinstance(one, type) and issubclass(one, Exception)]:
+    _error.__module__ = "tidewheel"

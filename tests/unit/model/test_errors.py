@@ -22,11 +22,7 @@ from tidewheel._model.errors import (
     TidewheelError,
 )
 
-EVERY = [
-    cls
-    for cls in vars(errors).values()
-    if isinstance(cls, type) and issubclass(cls, Exception) and cls.__module__ == errors.__name__
-]
+EVERY = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, Exception)]
 SIGNALS = {Retry, Snooze, Cancel}
 PLAIN = [cls for cls in EVERY if cls not in SIGNALS and cls not in {ConfigError, JobFailed}]
 
@@ -35,6 +31,7 @@ PLAIN = [cls for cls in EVERY if cls not in SIGNALS and cls not in {ConfigError,
 def test_every_error_is_public_and_says_what_it_is(cls: type[Exception]) -> None:
     assert getattr(tidewheel, cls.__name__) is cls
     assert cls.__name__ in tidewheel.__all__
+    assert cls.__module__ == "tidewheel", "so people import it, and so it stands in tracebacks and stored errors"
     assert cls.__doc__
     assert cls.__name__ in (errors.__doc__ or ""), "missing in the tree at the head of errors.py"
 
