@@ -7,6 +7,8 @@ from typing import Final
 
 _AGAIN: Final = 50
 """After so many claims in rounds a queue whose gates were not plainly open is given another try."""
+_SOON: Final = 5
+"""After so many where two claims met: each time is an error in the server's log."""
 _CAREFUL: Final = 1000
 """So many enqueues expect that ids are taken, once one was: each surprise is an error in the server's log."""
 
@@ -35,6 +37,10 @@ class Habit:
     def was_tight(self, queues: Sequence[str]) -> None:
         """A gate was not plainly open."""
         self._tight.update(dict.fromkeys(queues, _AGAIN))
+
+    def collided(self, queues: Sequence[str]) -> None:
+        """Somebody else was at a gate at the same moment."""
+        self._tight.update(dict.fromkeys(queues, _SOON))
 
     def met(self, queues: Sequence[str], *, limited: bool) -> None:
         """Jobs were met there, some with limits or none."""

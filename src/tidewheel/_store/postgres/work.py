@@ -6,7 +6,6 @@ in the order of their ids or passes over locked ones, so two calls do not wait f
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Sequence
 from itertools import starmap
 from typing import Final
@@ -59,9 +58,12 @@ async def claim(
         if not (found and found[0][0] is None):
             return [claimed(row) for row in in_line(found, queues)]
     if call.habit.open(queues):
-        # Limits that cannot be read, or a gate that somebody makes or passes this very moment, too.
-        with contextlib.suppress(asyncpg.DataError, asyncpg.UniqueViolationError):
+        try:
             found = await call.connection.fetch(call.sql("gates_claim"), *asked)
+        except (asyncpg.DataError, asyncpg.UniqueViolationError):
+            # Limits that cannot be read, or a gate that somebody makes or passes this very moment, too.
+            call.habit.collided(queues)
+        else:
             if not (found and found[0][0] is None):
                 if found:
                     call.habit.met(queues, limited=found[0][-1])
