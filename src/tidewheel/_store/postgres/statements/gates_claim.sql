@@ -141,7 +141,8 @@ verdict AS MATERIALIZED (
 passed AS (
     INSERT INTO {schema}.gates (key, "limit", used, level, shut_until, holder)
     SELECT key, "limit", slots, level, now, room FROM asked WHERE known IS NOT NULL AND (SELECT open FROM verdict)
-    ON CONFLICT (key) DO UPDATE SET used = gates.used + excluded.used, level = excluded.level
+    ON CONFLICT (key) DO UPDATE SET used = gates.used + excluded.used,
+        level = CASE WHEN (SELECT there FROM rates) THEN excluded.level ELSE gates.level END
     WHERE gates.used + excluded.used <= excluded.holder AND gates.shut_until <= excluded.shut_until
         AND NOT gates.waiting AND gates.opens_at IS NULL AND gates.holder IS NULL
     RETURNING holder IS NULL AS kept
