@@ -131,8 +131,8 @@ async def _write(
     """Insert as if no job clashed, and, when one does, once more without it: a row that may clash costs the server a third
     more. Not where that is to be expected, nor in a transaction, which would be lost.
     """
-    tried = not any(job.unique_key is not None for job in jobs) and not call.habit.expects_clashes()
-    if tried and not call.connection.is_in_transaction():
+    keyed = any(job.unique_key is not None for job in jobs)
+    if not (keyed or call.habit.expects_clashes() or call.connection.is_in_transaction()):
         try:
             return await call.connection.fetchrow(sql(""), *parameters)
         except asyncpg.UniqueViolationError:

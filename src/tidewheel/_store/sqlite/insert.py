@@ -34,13 +34,13 @@ def _chunk(tx: Transaction, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
     rows = zip(*[new_row(job, now) for job in jobs], strict=True)
     columns: dict[str, tuple[Any, ...]] = dict(zip(NEW, rows, strict=True))
     tx.hints.update(_HINT[state] for state in set(columns["state"]))
-    if any(moment is not None for moment in set(columns["expires_at"])):
-        tx.hints.add(Wakeup.DUE)
     # Jobs of one call have much in common. A value that all share is bound once, and none that is null: binding and
     # writing it is the larger part of the work otherwise.
     shared = {name: column[0] for name, column in columns.items() if column.count(column[0]) == len(jobs)}
     own = {name: column for name, column in columns.items() if name not in shared}
     given = {name: value for name, value in shared.items() if value is not None}
+    if "expires_at" in given or "expires_at" in own:
+        tx.hints.add(Wakeup.DUE)
     parameters = [*given.values(), *chain.from_iterable(zip(*own.values(), strict=True))]
     sql = rows_statement("enqueue", tuple(given), tuple(own), len(jobs))
     added = tx.connection.execute(sql, parameters).rowcount

@@ -148,6 +148,7 @@ passed AS (
     RETURNING holder IS NULL AS kept
 ),
 made AS (
+    -- Behind those that are there: the count is asked for nothing but that.
     INSERT INTO {schema}.gates (key, "limit", used, level)
     SELECT key, "limit", slots, level FROM asked WHERE known IS NULL AND (SELECT open FROM verdict)
         AND (SELECT count(*) FROM passed) >= 0
