@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import uvloop
-from redis.asyncio.connection import Connection
 from tests.chaos._grounds import HERE
 
 from tidewheel import App, Env, JobState
 from tidewheel._model.job import NewJob
 from tidewheel._model.worker import Wakeup
-from tidewheel._store.redis import RedisStore
+from tidewheel._store.redis import RedisStore, radio
+from tidewheel._store.redis.wire import Wire
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(30)]
 
@@ -30,15 +30,14 @@ async def test_two_who_begin_to_listen_at_once_both_hear(
     """Who began to listen while the connection for hints was being made was never subscribed."""
     store = RedisStore(new_url(), Env())
     await store.open()
-    send, subscribing, go_on = Connection.send_command, asyncio.Event(), asyncio.Event()
+    connected, connecting, go_on = radio.connected, asyncio.Event(), asyncio.Event()
 
-    async def slowly(link: Any, *words: Any, **options: Any) -> None:
-        await send(link, *words, **options)
-        if words[0] == "SUBSCRIBE" and not subscribing.is_set():
-            subscribing.set()
-            await go_on.wait()
+    async def slowly(*where: Any) -> Wire:
+        connecting.set()
+        await go_on.wait()
+        return await connected(*where)
 
-    monkeypatch.setattr(Connection, "send_command", slowly)
+    monkeypatch.setattr(radio, "connected", slowly)
 
     async def heard(kind: Wakeup, ready: asyncio.Event) -> frozenset[Wakeup]:
         async with store.wakeups(frozenset({kind})) as hints:
@@ -47,7 +46,7 @@ async def test_two_who_begin_to_listen_at_once_both_hear(
 
     ready = [asyncio.Event(), asyncio.Event()]
     first = asyncio.create_task(heard(Wakeup.WORK, ready[0]))
-    await subscribing.wait()  # the first one's subscription is on its way
+    await connecting.wait()
     second = asyncio.create_task(heard(Wakeup.DUE, ready[1]))
     await asyncio.sleep(0.05)
     go_on.set()
@@ -72,8 +71,7 @@ async def _ask_over_a_dead_connection(url: str) -> None:
     await store.open()
     try:
         (link,) = store._links._idle
-        assert link._writer is not None
-        link._writer.transport.abort()
+        link.abort()
         await asyncio.sleep(0.05)
         assert (await store.enqueue([NewJob(id="a", kind="k", args="{}")]))[0].inserted
     finally:

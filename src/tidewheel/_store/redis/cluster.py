@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from redis.crc import key_slot
-from redis.exceptions import MovedError, ResponseError
+from binascii import crc_hqx
+from typing import Any, Final
 
 from tidewheel._model.errors import StoreError, StoreUnavailable
 from tidewheel._store.redis.address import Address
 from tidewheel._store.redis.connect import ask_once
 from tidewheel._store.redis.errors import FAILURES, translated
-from tidewheel._store.redis.keys import key
 from tidewheel._store.redis.options import RedisOptions
 from tidewheel._store.redis.route import Route
+from tidewheel._store.redis.wire import Refused
+
+_SLOTS: Final = 16384
 
 
 class ClusterRoute(Route):
@@ -21,7 +21,7 @@ class ClusterRoute(Route):
 
     def __init__(self, options: RedisOptions) -> None:
         super().__init__(options)
-        self.slot = key_slot(key(options.namespace, "meta").encode())
+        self.slot = crc_hqx(options.namespace.encode(), 0) % _SLOTS  # of what stands in the braces of a key
         self._nodes = list(options.addresses)
         """Nodes to ask, first those of the URL, then all that were heard of."""
         self._owner: Address | None = None
@@ -46,8 +46,9 @@ class ClusterRoute(Route):
 
     def astray(self, error: BaseException, at: Address) -> None:
         """See `Route.astray`."""
-        if isinstance(error, MovedError):
-            self._owner = Address(error.host or at.host, error.port)
+        if isinstance(error, Refused) and error.code == "MOVED":
+            host, _, port = str(error).split()[2].rpartition(":")  # MOVED slot host:port
+            self._owner = Address(host or at.host, int(port))
         elif self._owner == at:
             self._owner = None
             # It may be cut off from the others and not know it yet: they are asked before it.
@@ -57,7 +58,7 @@ class ClusterRoute(Route):
         """Which node has the slot, by the word of `node`."""
         try:
             ranges = await ask_once(self.options, node, "CLUSTER", "SLOTS")
-        except ResponseError as error:
+        except Refused as error:
             if "cluster support disabled" not in str(error):
                 raise translated(error, self.options, f"node {node}") from error
             raise StoreError(

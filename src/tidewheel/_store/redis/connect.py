@@ -1,82 +1,68 @@
-"""Opening a connection. What is used of the driver is its `Connection`; its pools do more at every call than we need."""
+"""Opening a connection: encryption, who we are, which database."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from redis.asyncio.connection import Connection, SSLConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as LinkError
-from redis.exceptions import TimeoutError as LateError
-
 from tidewheel._store.redis.address import Address
 from tidewheel._store.redis.options import RedisOptions
+from tidewheel._store.redis.wire import Late, Lost, Refused, Wire, Words
 
-_VERIFY: Final = {"full": ssl.CERT_REQUIRED, "certificate": ssl.CERT_REQUIRED, "none": ssl.CERT_NONE}
 _QUIET: Final = 15.0
 """Seconds without a message after which a server that we listen to is asked whether it is still there."""
 
 
-class _Link(Connection):
-    """uvloop has a RuntimeError for a connection that was reset while it rested; here that is what it is, a lost one."""
-
-    async def send_packed_command(self, *words: Any, **options: Any) -> None:
-        try:
-            await super().send_packed_command(*words, **options)
-        except RuntimeError as error:
-            raise LinkError(str(error)) from error
-
-
-class _SecureLink(_Link, SSLConnection):
-    """The same, encrypted."""
-
-
-async def connected(options: RedisOptions, address: Address) -> Connection:
+async def connected(options: RedisOptions, address: Address) -> Wire:
     """An open connection, which the caller closes. It waits for ever and never retries: that is decided by its user.
 
-    (The driver's own limits run every command as a task of its own, and on Python 3.11 may swallow a cancellation.)
-
     Raises:
-        redis.exceptions.RedisError: there is none.
+        Refused: the server does not let us in.
+        Lost, Late, OSError: there is no connection.
     """
-    values: dict[str, Any] = {
-        "host": address.host,
-        "port": address.port,
-        "db": options.db,
-        "username": options.username,
-        "password": options.password,
-        "socket_timeout": None,
-        "socket_connect_timeout": None,
-        "socket_keepalive": True,
-        "socket_read_size": 1 << 18,
-        "client_name": "tidewheel",
-        "driver_info": None,
-        "protocol": 2,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    if options.tls:
-        link: Connection = _SecureLink(
-            **values,
-            ssl_cert_reqs=_VERIFY[options.tls_verify],
-            ssl_check_hostname=options.tls_verify == "full",
-            ssl_ca_certs=options.tls_ca,
-            ssl_certfile=options.tls_cert,
-            ssl_keyfile=options.tls_key,
-        )
-    else:
-        link = _Link(**values)
+    wire: Wire | None = None
     try:
         async with within(options.connect_timeout):
-            await link.connect()  # type: ignore[no-untyped-call]
+            tls = _tls(options) if options.tls else None
+            transport, wire = await asyncio.get_running_loop().create_connection(
+                lambda: Wire(address), address.host, address.port, ssl=tls
+            )
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            await _introduce(wire, options)
     except BaseException:
-        await link.disconnect(nowait=True)
+        if wire is not None:
+            wire.abort()
         raise
-    return link
+    return wire
+
+
+def _tls(options: RedisOptions) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=options.tls_ca)
+    context.check_hostname = options.tls_verify == "full"
+    context.verify_mode = ssl.CERT_NONE if options.tls_verify == "none" else ssl.CERT_REQUIRED
+    if options.tls_cert:
+        context.load_cert_chain(options.tls_cert, options.tls_key)
+    return context
+
+
+async def _introduce(wire: Wire, options: RedisOptions) -> None:
+    """Say who we are and which database is meant, in one crossing. A server that keeps no names is none the worse."""
+    questions: list[Words] = []
+    if options.username or options.password:
+        named = (options.username,) if options.username else ()
+        questions.append(("AUTH", *named, options.password or ""))
+    if options.db:
+        questions.append(("SELECT", options.db))
+    wire.send(*questions, ("CLIENT", "SETNAME", "tidewheel"))
+    limit = options.connect_timeout / 1_000_000
+    for answer in [await wire.answer(limit) for _ in questions]:
+        if isinstance(answer, Refused):
+            raise answer
+    await wire.answer(limit)
 
 
 @asynccontextmanager
@@ -84,38 +70,50 @@ async def within(limit: int) -> AsyncIterator[None]:
     """Give up after so many microseconds.
 
     Raises:
-        redis.exceptions.TimeoutError: they are over.
+        Late: they are over.
     """
     try:
         async with asyncio.timeout(limit / 1_000_000):
             yield
-    except TimeoutError:
-        raise LateError("timeout") from None
+    except TimeoutError as error:
+        raise Late("timeout") from error
 
 
 async def ask_once(options: RedisOptions, address: Address, *words: str) -> Any:
-    """The answer to one question, over a connection of its own."""
-    link = await connected(options, address)
+    """The answer to one question, over a connection of its own.
+
+    Raises:
+        Refused: the answer is an error, or the server does not let us in.
+        Lost, Late, OSError: there is no connection, or no answer.
+    """
+    wire = await connected(options, address)
     try:
-        async with within(options.timeout):
-            await link.send_command(*words)
-            return await link.read_response()
+        return await wire.ask(options.timeout / 1_000_000, *words)
     finally:
-        await link.disconnect(nowait=True)
+        wire.abort()
 
 
-async def messages(link: Connection, patience: float) -> AsyncIterator[list[bytes]]:
+async def messages(wire: Wire, patience: float) -> AsyncIterator[list[bytes]]:
     """What a subscribed connection hears, until it breaks.
 
     Raises:
-        redis.exceptions.RedisError: it broke, or the server answers nothing for `patience` seconds.
+        Refused: the server does not let us listen.
+        Lost: it broke, or the server answers nothing for `patience` seconds.
     """
     while True:
-        message = await link.read_response(timeout=_QUIET)
-        if message is None:
-            await link.send_command("PING")
-            message = await link.read_response(timeout=patience)
-            if message is None:
-                raise LinkError("it does not answer any more")
+        try:
+            message = await wire.answer(_QUIET)
+        except Late:
+            message = await _life_sign(wire, patience)
+        if isinstance(message, Refused):
+            raise message
         if message[0] != b"pong":
             yield message
+
+
+async def _life_sign(wire: Wire, patience: float) -> Any:
+    wire.send(("PING",))
+    try:
+        return await wire.answer(patience)
+    except Late:
+        raise Lost("it does not answer any more") from None

@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 import ssl
 from typing import Final
 
-from redis.exceptions import (
-    AskError,
-    AuthenticationError,
-    BusyLoadingError,
-    ClusterDownError,
-    ConnectionError,  # noqa: A004 -- the driver's own name for it
-    MasterDownError,
-    MovedError,
-    NoPermissionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TimeoutError,  # noqa: A004 -- the same
-    TryAgainError,
-)
-
 from tidewheel._model.errors import SchemaMismatch, StoreError, StoreFull, StoreUnavailable
 from tidewheel._store.redis.options import CLUSTER, SINGLE, RedisOptions
+from tidewheel._store.redis.wire import Late, Lost, Refused
 from tidewheel._store.tls import remedy
 
-LOST: Final = (ConnectionError, OSError, EOFError)
-"""What a connection raises that is gone, when it is not about who we are."""
-FAILURES: Final = (RedisError, OSError, EOFError)
+LOST: Final = (Lost, OSError)
+"""What is raised when there is no connection, or none any more."""
+FAILURES: Final = (Refused, Late, *LOST)
 """Everything that `translated` takes."""
+CREDENTIALS: Final = ("WRONGPASS", "NOAUTH", "NOPERM")
+"""How a server begins that does not know us, or does not let us do it."""
 _NO_TLS: Final = "If the server does not speak TLS, write redis:// instead of rediss://."
-_AWAY: Final = (BusyLoadingError, ClusterDownError, MasterDownError, NoScriptError)
-_AWAY_WORDS: Final = ("LOADING", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "UNKILLABLE")
+_AWAY: Final = ("LOADING", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "NOSCRIPT", "UNKILLABLE")
+_CROWDED: Final = "max number of clients reached"
+_NONE_NEEDED: Final = "without any password configured"
 
 
 def translated(error: BaseException, options: RedisOptions, place: str | None = None) -> StoreError:
-    """Our error for one of the driver's, with the server (`place`: the one of the URL) and the remedy."""
+    """Our error for one of a connection's, with the server (`place`: the one of the URL) and the remedy."""
     where = place or options.place
     return (
         _who_we_are(error, options, where)
@@ -51,15 +36,15 @@ def translated(error: BaseException, options: RedisOptions, place: str | None = 
 
 def _who_we_are(error: BaseException, options: RedisOptions, place: str) -> StoreError | None:
     """Credentials, rights, database, encryption."""
-    text = str(error)
-    if isinstance(error, AuthenticationError) or text.startswith(("WRONGPASS", "NOAUTH", "invalid username-password")):
+    code, text = _code(error), str(error)
+    if code in {"WRONGPASS", "NOAUTH"} or _NONE_NEEDED in text:
         user = options.username or "default"
         said = "no password" if options.password is None else "this password"
         return StoreError(
             f"{place} refuses user {user!r} with {said} ({text}). "
             "Correct the URL: redis://user:password@host:6379/0 (characters such as @ and / written as %40 and %2F)."
         )
-    if isinstance(error, NoPermissionError) or text.startswith("NOPERM"):
+    if code == "NOPERM":
         return StoreError(
             f"The rights of user {options.username or 'default'!r} at {place} do not suffice: {text}. Tidewheel needs "
             f"all commands on keys {{{options.namespace}}}:* and channels {{{options.namespace}}}:*, in a rule: "
@@ -67,7 +52,7 @@ def _who_we_are(error: BaseException, options: RedisOptions, place: str) -> Stor
         )
     if "SELECT is not allowed" in text:
         return StoreError(f"{place} is of a cluster, which has only database 0, not {options.db}: leave it out.")
-    if "DB index" in text or "invalid DB" in text or text == "Invalid Database":
+    if "DB index" in text or "invalid DB" in text:
         return StoreError(f"{place} has no database {options.db} ({text}). Redis has 0 to 15 unless told otherwise.")
     files = [
         file for file in (options.tls_ca, options.tls_cert, options.tls_key) if file and not os.access(file, os.R_OK)
@@ -86,29 +71,29 @@ def _who_we_are(error: BaseException, options: RedisOptions, place: str) -> Stor
 
 def _where_it_is(error: BaseException, options: RedisOptions, place: str) -> StoreError | None:
     """Servers that hand our keys, or the right to write them, to one another."""
-    text = str(error)
-    if isinstance(error, ReadOnlyError) or text.startswith("READONLY"):
+    code, text = _code(error), str(error)
+    if code == "READONLY":
         remedy = "Point the URL at the primary server." if options.topology == SINGLE else "A new master is waited for."
         return StoreUnavailable(f"{place} has become a read-only replica. {remedy}")
-    if text.startswith("UNBLOCKED"):
+    if code == "UNBLOCKED":
         return StoreUnavailable(
             f"{place} was made a replica while its own were waited for. The operation may be repeated."
         )
-    if text.startswith("NOREPLICAS"):
+    if code == "NOREPLICAS":
         return StoreUnavailable(
             f"{place} takes no writes, for fewer replicas follow it than its min-replicas-to-write asks for. "
             "Bring them back; the operation may be repeated."
         )
-    if isinstance(error, MovedError) and options.topology != CLUSTER:
+    if code == "MOVED" and options.topology != CLUSTER:
         return StoreError(
             f"{place} is a node of a cluster ({text}). Write {options.in_cluster}, more nodes behind commas."
         )
-    if isinstance(error, MovedError):
+    if code == "MOVED":
         return StoreUnavailable(
             f"The nodes of {options.place} do not agree who has the namespace {options.namespace!r} ({text}). "
             "The operation may be repeated."
         )
-    if isinstance(error, AskError | TryAgainError):
+    if code in {"ASK", "TRYAGAIN"}:
         return StoreUnavailable(
             f"{place} is handing the namespace {options.namespace!r} over to another node, key by key; while it does, "
             "nothing is read or written. The operation may be repeated."
@@ -118,25 +103,25 @@ def _where_it_is(error: BaseException, options: RedisOptions, place: str) -> Sto
 
 def _how_it_is(error: BaseException, options: RedisOptions, place: str) -> StoreError | None:
     """What may pass: away, busy, full."""
-    text = str(error)
+    code, text = _code(error), str(error)
     tls = f" {_NO_TLS}" if options.tls else ""
-    if isinstance(error, OutOfMemoryError) or text.startswith("OOM"):
+    if code == "OOM":
         return StoreFull(
             f"The memory of {place} is full ({text}). Nothing was lost and running jobs can end; raise maxmemory, or "
             "let ended jobs go sooner (retention). Callers may try again."
         )
-    if text.startswith("MISCONF"):
+    if code == "MISCONF":
         return StoreFull(
             f"{place} takes no writes because it cannot save its data: {text}. Free some disk space there."
         )
-    if isinstance(error, _AWAY) or text.startswith(_AWAY_WORDS):
+    if code in _AWAY:
         return StoreUnavailable(f"{place} cannot answer now: {text}. The operation may be repeated.")
-    if isinstance(error, TimeoutError | builtins.TimeoutError):
+    if isinstance(error, Late | TimeoutError):
         return StoreUnavailable(
             f"{place} did not answer in time ({text or 'timeout'}). Is it overloaded, or behind a firewall? The limits "
             f"are ?timeout={options.timeout / 1e6:g}s and ?connect_timeout={options.connect_timeout / 1e6:g}s.{tls}"
         )
-    if isinstance(error, LOST):
+    if isinstance(error, LOST) or text == _CROWDED:
         if not options.tls and ("reset" in text or "closed" in text):
             tls = " If it speaks TLS, write rediss instead of redis."
         return StoreUnavailable(
@@ -159,13 +144,17 @@ def _what_is_there(error: BaseException, options: RedisOptions, place: str) -> S
             f"A key {{{options.namespace}}}:* at {place} was replaced by something of another program ({text}). "
             "Use a namespace of your own: ?namespace=NAME."
         )
-    if isinstance(error, ResponseError) and "unknown command" in text:
+    if "unknown command" in text:
         return StoreError(f"{place} lacks a command ({text}). Tidewheel needs Redis 7 or Valkey 8, or newer.")
     return StoreError(f"{place} refused an operation: {text or type(error).__name__}")
 
 
+def _code(error: BaseException) -> str:
+    return error.code if isinstance(error, Refused) else ""
+
+
 def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
-    """The error of the encryption layer behind this one, if any: the driver wraps it."""
+    """The error of the encryption layer behind this one, if any."""
     seen = 0
     while error is not None and seen < 10:
         if isinstance(error, ssl.SSLError):

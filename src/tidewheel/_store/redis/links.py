@@ -7,27 +7,23 @@ from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
-from redis.asyncio.connection import Connection
-from redis.exceptions import ClusterDownError, MovedError, NoScriptError, ReadOnlyError, ResponseError
-from redis.exceptions import TimeoutError as LateError
 
 from tidewheel._model.errors import StoreError, StoreUnavailable
 from tidewheel._store.redis.address import Address
 from tidewheel._store.redis.cluster import ClusterRoute
-from tidewheel._store.redis.connect import connected, within
+from tidewheel._store.redis.connect import connected
 from tidewheel._store.redis.errors import FAILURES, LOST, translated
 from tidewheel._store.redis.keys import key
 from tidewheel._store.redis.options import CLUSTER, SENTINEL, RedisOptions
 from tidewheel._store.redis.route import Route
 from tidewheel._store.redis.scripts import Script, script
 from tidewheel._store.redis.sentinel import SentinelRoute
-
-Words = tuple[str | bytes | int, ...]
+from tidewheel._store.redis.wire import Late, Refused, Wire, Words
 
 _WAYS: Final = 6
 """So often one call looks for the server anew: a slot that moves while it is looked for is followed, a circle is left."""
-_ASTRAY: Final = (ReadOnlyError, MovedError, ClusterDownError, LateError, *LOST)
-"""What may mean that another server has our keys now."""
+_ASTRAY: Final = ("READONLY", "MOVED", "CLUSTERDOWN", "MASTERDOWN", "LOADING")
+"""How a server begins that may not have our keys any more."""
 _GOODBYE: Final = 1.0
 """Seconds that closing the store waits for connections to be closed by the server, too."""
 _READS: Final = frozenset({"get", "history", "limits", "list_gates", "now", "queues", "scan", "workers"})
@@ -52,7 +48,7 @@ class Links:
         names = ["meta", "gate"] if options.topology == CLUSTER else ["meta"]  # why `gate`: see keys.py
         self._keys: Words = (len(names), *(key(options.namespace, name) for name in names))
         self._room = asyncio.Semaphore(options.connections)
-        self._idle: list[Connection] = []
+        self._idle: list[Wire] = []
         self._lagging = False
         """Whether the last write has reached too few replicas."""
         self._watch: asyncio.Task[None] | None = None
@@ -76,8 +72,10 @@ class Links:
         try:
             try:
                 return await self._call(words, copies)
-            except NoScriptError:  # a new server, or one that was told to forget its scripts
-                await self._load(wanted)
+            except Refused as refusal:
+                if refusal.code != "NOSCRIPT":
+                    raise
+                await self._load(wanted)  # a new server, or one that was told to forget its scripts
                 return await self._call(words, copies)
         except FAILURES as error:
             raise translated(error, self.options, self.place) from error
@@ -114,7 +112,9 @@ class Links:
                 try:
                     link = self._idle.pop() if rested else await self._new(at)
                     return await self._ask(link, words, copies)
-                except _ASTRAY as error:
+                except FAILURES as error:
+                    if isinstance(error, Refused) and error.code not in _ASTRAY:
+                        raise
                     at = await self._elsewhere(error, at, rested=rested)
                     if at is None or ways == _WAYS:
                         raise
@@ -124,14 +124,14 @@ class Links:
         if self._at == at:
             await self._let_go()
         self._route.astray(error, at)
-        if isinstance(error, LateError):
+        if isinstance(error, Late):
             return None  # the time of this call is over; the next one looks
         there = await self._route.find()
         if there != at:
             return there
         return at if rested and isinstance(error, LOST) else None  # it went away while the connection rested
 
-    async def _new(self, at: Address) -> Connection:
+    async def _new(self, at: Address) -> Wire:
         await self._turn_to(at)
         if self._watch is None:
             self._watch = asyncio.create_task(
@@ -147,29 +147,27 @@ class Links:
             self._at = at
             await self._let_go()
 
-    async def _ask(self, link: Connection, words: Words, copies: int) -> Any:
+    async def _ask(self, link: Wire, words: Words, copies: int) -> Any:
         """Ask, and wait until so many replicas have what was written, too."""
+        limit = self.options.timeout / 1_000_000
+        # In ms, and so that WAIT ends before the call does.
+        wait = ("WAIT", copies, self.options.timeout // 3000)
         try:
-            async with within(self.options.timeout):
-                # In ms, and so that WAIT ends before the call does.
-                wait = ("WAIT", copies, self.options.timeout // 3000)
-                if copies and self._lagging:
-                    # Nothing is written while the replicas are away: a claim, for one, would count as a crash.
-                    await link.send_command(*wait)
-                    self._check_copies(await link.read_response(), copies)
-                commands = [words, wait] if copies else [words]
-                await link.send_packed_command(link.pack_commands(commands))
-                answer = await self._read(link)
-                reached = await self._read(link) if copies else 0
+            if copies and self._lagging:
+                # Nothing is written while the replicas are away: a claim, for one, would count as a crash.
+                self._check_copies(await link.ask(limit, *wait), copies)
+            link.send(words, *[wait] * bool(copies))
+            answer = await link.answer(limit)
+            reached = await link.answer(limit) if copies else 0
         except BaseException:  # also when cancelled: the answer would be taken for that of the next question
-            await link.disconnect(nowait=True)
+            link.abort()
             raise
-        if (link.host, link.port) == self._at and not self._closed:
+        if link.address == self._at and not self._closed:
             self._idle.append(link)
         else:  # the others found another server meanwhile
-            await link.disconnect(nowait=True)
+            link.abort()
         for one in (answer, reached):
-            if isinstance(one, ResponseError):
+            if isinstance(one, Refused):
                 raise one
         self._check_copies(reached, copies)
         return answer
@@ -181,13 +179,6 @@ class Links:
                 f"Only {reached} of {copies} replicas of {self.place} keep up (?wait_replicas={copies}). "
                 "Are they running and following? The operation may be repeated."
             )
-
-    async def _read(self, link: Connection) -> Any:
-        """The next answer; a refusal is one, too."""
-        try:
-            return await link.read_response()
-        except ResponseError as refusal:
-            return refusal
 
     async def close(self) -> None:
         """Wait for the calls under way, then close all connections."""
@@ -201,11 +192,11 @@ class Links:
             self._room.release()
 
     async def _let_go(self, patience: float = 0) -> None:
-        """Close what is idle, and wait so many seconds for goodbyes. Over TLS the server says one, too, and the driver would
-        wait half a minute for that of a server that hangs, for each connection.
-        """
+        """Close what is idle, and wait so many seconds for goodbyes: over TLS the server says one, too."""
         idle, self._idle = self._idle, []
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience or None):
-                leaving = [link.disconnect(nowait=not patience) for link in idle]
-                await asyncio.gather(*leaving, return_exceptions=True)
+        if patience:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await asyncio.gather(*(link.close() for link in idle))
+        for link in idle:
+            link.abort()

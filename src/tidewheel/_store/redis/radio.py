@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from redis.asyncio.connection import Connection
-
 from tidewheel._model.errors import StoreError
 from tidewheel._model.worker import Wakeup
 from tidewheel._store.hints import Hints, Listener
@@ -22,6 +20,7 @@ from tidewheel._store.redis.errors import FAILURES, translated
 from tidewheel._store.redis.keys import key
 from tidewheel._store.redis.links import route_to
 from tidewheel._store.redis.options import RedisOptions
+from tidewheel._store.redis.wire import Wire
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
@@ -42,7 +41,7 @@ class Radio:
         self._failure: StoreError | None = None
         self._news = asyncio.Condition()
         self._at: Address | None = None
-        self._link: Connection | None = None
+        self._link: Wire | None = None
         self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -80,7 +79,7 @@ class Radio:
             self._task = asyncio.create_task(self._run(), name="tidewheel redis hints")
         elif self._link is not None and fresh:
             with suppress(*FAILURES):  # the loop of `_run` notices it, too, and comes back
-                await self._subscribe(self._link, fresh)
+                self._subscribe(self._link, fresh)
         async with self._news:
             await self._news.wait_for(lambda: interest <= self._tuned or self._failure is not None)
         if not interest <= self._tuned and self._failure is not None:
@@ -109,15 +108,15 @@ class Radio:
     async def _look_again(self) -> None:
         """Listen to another server when the keys have moved: `_listen` finds it as soon as this one is silent."""
         if self._link is not None and await self._route.find() != self._at:
-            await self._link.disconnect(nowait=True)
+            self._link.abort()
 
     async def _listen_once(self, at: Address, *, back: bool) -> bool:
         """Listen until the connection breaks; gives whether there was one."""
-        link: Connection | None = None
+        link: Wire | None = None
         try:
             link = await connected(self._options, at)
             self._link = link  # first: who wants more while this subscription is on its way sends one of his own
-            await self._subscribe(link, self._wanted)
+            self._subscribe(link, self._wanted)
             await self._receive(link, back=back)
         except FAILURES as error:
             self._route.astray(error, at)
@@ -127,15 +126,14 @@ class Radio:
             self._link = None
             self._tuned.clear()
             if link is not None:
-                with suppress(*FAILURES):
-                    await link.disconnect(nowait=True)
+                link.abort()
         return True
 
-    async def _subscribe(self, link: Connection, kinds: set[Wakeup] | frozenset[Wakeup]) -> None:
+    def _subscribe(self, link: Wire, kinds: set[Wakeup] | frozenset[Wakeup]) -> None:
         channels = [channel for channel, kind in self._channels.items() if kind in kinds]
-        await link.send_command("SUBSCRIBE", *channels)
+        link.send(("SUBSCRIBE", *channels))
 
-    async def _receive(self, link: Connection, *, back: bool) -> None:
+    async def _receive(self, link: Wire, *, back: bool) -> None:
         async for message in messages(link, self._options.timeout / 1_000_000):
             kind = self._channels.get(message[1])
             if kind is None:

@@ -7,14 +7,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
-from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
-
 from tidewheel._model.errors import StoreError, StoreUnavailable
 from tidewheel._store.redis.address import Address
 from tidewheel._store.redis.connect import ask_once, connected, messages
-from tidewheel._store.redis.errors import FAILURES, translated
+from tidewheel._store.redis.errors import CREDENTIALS, FAILURES, translated
 from tidewheel._store.redis.options import RedisOptions
 from tidewheel._store.redis.route import Route
+from tidewheel._store.redis.wire import Refused
 
 _SWITCH: Final = "+switch-master"
 _PAUSE: Final = 1.0
@@ -64,15 +63,14 @@ class SentinelRoute(Route):
     async def _watch(self, sentinel: Address, look_again: Callable[[], Awaitable[None]]) -> None:
         link = await connected(self._theirs, sentinel)
         try:
-            await link.send_command("SUBSCRIBE", _SWITCH)
+            link.send(("SUBSCRIBE", _SWITCH))
             async for said in messages(link, self._theirs.timeout / 1_000_000):
                 if said[0] == b"subscribe" or said[2].split()[0].decode() == self.options.master:
                     self._sentinels.sort(key=lambda one: one != sentinel)  # it knows what others are to learn yet
                     with suppress(StoreError):
                         await look_again()
         finally:
-            with suppress(*FAILURES):
-                await link.disconnect(nowait=True)
+            link.abort()
 
     async def _ask(self, sentinel: Address) -> Address:
         name, here = self.options.master, f"sentinel {sentinel}"
@@ -82,12 +80,12 @@ class SentinelRoute(Route):
                 host, port = answer
                 return Address(host.decode(), int(port))
             known = [dict(zip(one[::2], one[1::2], strict=False)) for one in await self._masters(sentinel)]
-        except (AuthenticationError, NoPermissionError) as error:
-            raise StoreError(
-                f"{here} refuses user {self._theirs.username or 'default'!r} ({error}). Sentinels have credentials of "
-                "their own: ?sentinel_username=…&sentinel_password=…"
-            ) from error
-        except ResponseError as error:
+        except Refused as error:
+            if error.code in CREDENTIALS:
+                raise StoreError(
+                    f"{here} refuses user {self._theirs.username or 'default'!r} ({error}). Sentinels have credentials "
+                    "of their own: ?sentinel_username=…&sentinel_password=…"
+                ) from error
             if "unknown command" not in str(error):
                 raise translated(error, self._theirs, here) from error
             raise StoreError(f"{sentinel} is no sentinel, but a server. Write redis://{sentinel}/0.") from error
