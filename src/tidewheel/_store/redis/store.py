@@ -27,6 +27,7 @@ from tidewheel._model.transition import alterable
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
 from tidewheel._store.base import check_batch, check_gates
 from tidewheel._store.redis import gates, rows, work
+from tidewheel._store.redis.habit import Habit
 from tidewheel._store.redis.keys import SCHEMA
 from tidewheel._store.redis.links import Links
 from tidewheel._store.redis.options import RedisOptions
@@ -52,6 +53,7 @@ class RedisStore:
         self.options = url if isinstance(url, RedisOptions) else RedisOptions.parse(url)
         self._env = env or Env()
         self._opened: tuple[Links, Radio] | None = None
+        self._habit = Habit()
         self._spare_ids: deque[str] = deque()
         """Ids that were made for jobs that tell of dead letters, and not needed."""
 
@@ -152,8 +154,11 @@ class RedisStore:
     ) -> list[Claimed]:
         """See `WorkStore.claim`."""
         check_batch(len(wants))
-        asked = [(want.queue, want.slots) for want in wants]
-        found = await self._links.run("claim", now, asked, list(kinds), worker, lease, last_life)
+        asked = now, [(want.queue, want.slots) for want in wants], list(kinds), worker, lease, last_life
+        found = await self._links.run("claim_plain", *asked) if self._habit.plain() else None
+        if found is None:
+            found = await self._links.run("claim", *asked)
+            self._habit.unusual()
         claimed, broken = builtins.list[Claimed](), builtins.list[Lease]()
         values = iter(found)
         for row in zip(values, values, values, values, values, strict=True):

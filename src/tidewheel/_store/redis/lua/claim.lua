@@ -64,19 +64,6 @@ local function pick(queue, slots, line, among)
     return picked, from
 end
 
--- What the next epoch must be greater than. A server that has begun a new history (a restart, a failover) may have
--- forgotten claims that workers remember; so epochs go on behind the present time in microseconds: nobody counts so fast.
--- Its last three digits are left to the count of claims and rescues, which goes on.
-local function floor()
-    local name, least = history(), tonumber(meta[7] or 0)
-    if name ~= meta[6] then
-        least = math.max(least + 1000, clock())
-        least = least - least % 1000
-        call('HSET', KEYS[1], 'history', name, 'floor', format('%d', least))
-    end
-    return least
-end
-
 local PARKED_MOST = 1000  -- others wait while a script runs: the line is walked on by the next claim
 local UNREADABLE = '\193'  -- in the place of a job's extras: no value of msgpack
 
@@ -123,7 +110,7 @@ local function lend(queue, members, from)
             parked = parked + 1
         elseif head then
             count('available', queue, -1)
-            least = least or floor()
+            least = least or epoch_floor()
             local epoch = head[EPOCH] < least and least + head[EPOCH] % 1000 or head[EPOCH]
             head[EPOCH], head[ATTEMPT] = epoch + 1, head[ATTEMPT] + 1
             head[STARTED_AT], head[LEASE] = now, now + lease

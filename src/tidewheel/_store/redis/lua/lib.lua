@@ -116,6 +116,19 @@ local function history()
     return colon and string.match(said, '^%x+', colon + 1) or ''
 end
 
+-- What the next epoch must be greater than. A server that has begun a new history (a restart, a failover) may have
+-- forgotten claims that workers remember; so epochs go on behind the present time in microseconds: nobody counts so fast.
+-- Its last three digits are left to the count of claims and rescues, which goes on.
+local function epoch_floor()
+    local name, least = history(), tonumber(meta[7] or 0)
+    if name ~= meta[6] then
+        least = math.max(least + 1000, clock())
+        least = least - least % 1000
+        call('HSET', KEYS[1], 'history', name, 'floor', format('%d', least))
+    end
+    return least
+end
+
 -- Writes to sorted sets, sets and counts are collected, so that each key is written once a script.
 
 local adds, drops, lines, counts, hints = {}, {}, {}, {}, {}
