@@ -157,7 +157,7 @@ def test_the_core_imports_only_the_standard_library_and_msgspec() -> None:
 
 OUTER = {"_cli", "_demo", "_bench", "testing", "__main__.py"}
 """What may use other packages: the rest of `src/tidewheel` is the core."""
-DRIVERS = {"postgres": ("asyncpg",), "redis": ("redis",), "caller": ("psycopg", "sqlalchemy")}
+DRIVERS = {"postgres": ("asyncpg",), "redis": ("hiredis",), "caller": ("psycopg", "sqlalchemy")}
 """The folder of a store may use its driver, the adapters for connections of the caller's may use theirs."""
 
 

@@ -201,8 +201,8 @@ class Claimer:
             wait.cancel()
 
     async def _rest(self) -> None:
+        poll = asyncio.get_running_loop().call_later(self._poll * self._random.uniform(0.75, 1.25), self._wake.set)
         try:
-            async with asyncio.timeout(self._poll * self._random.uniform(0.75, 1.25)):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+            await self._wake.wait()
+        finally:
+            poll.cancel()

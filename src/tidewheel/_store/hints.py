@@ -16,21 +16,28 @@ class Listener:
     def __init__(self, interest: frozenset[Wakeup]) -> None:
         self.interest = interest
         self._loop = asyncio.get_running_loop()
-        self._heard: set[Wakeup] = set()
+        self.heard: set[Wakeup] = set()
         self._rung = asyncio.Event()
 
-    def ring(self, kinds: frozenset[Wakeup]) -> None:
-        """Tell the listener, from any thread. A loop that is closed hears nothing any more."""
-        if wanted := kinds & self.interest:
-            try:
-                self._loop.call_soon_threadsafe(self.hear, wanted)
-            except RuntimeError:
-                if not self._loop.is_closed():
-                    raise
+    def ring(self, kinds: frozenset[Wakeup], here: asyncio.AbstractEventLoop | None) -> None:
+        """Tell the listener, from the loop that runs `here`, or from a thread without one. A loop that is closed hears nothing
+        any more.
+        """
+        wanted = kinds & self.interest
+        if not wanted:
+            return
+        if here is self._loop:  # it hears without another round of the loop
+            self.hear(wanted)
+            return
+        try:
+            self._loop.call_soon_threadsafe(self.hear, wanted)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
 
     def hear(self, kinds: frozenset[Wakeup]) -> None:
         """Tell the listener, from its own loop."""
-        self._heard |= kinds
+        self.heard |= kinds
         self._rung.set()
 
     def __aiter__(self) -> Listener:
@@ -39,8 +46,8 @@ class Listener:
     async def __anext__(self) -> frozenset[Wakeup]:
         await self._rung.wait()
         self._rung.clear()
-        heard = frozenset(self._heard)
-        self._heard.clear()
+        heard = frozenset(self.heard)
+        self.heard.clear()
         return heard
 
 
@@ -58,15 +65,12 @@ class Hints:
             return
         with self._lock:
             listeners = tuple(self._listeners)
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
         for listener in listeners:
-            listener.ring(told)
-
-    def ring_here(self, kinds: Iterable[Wakeup]) -> None:
-        """The same for those who all listen in the loop that this is called from: they hear it without another round of it."""
-        told = frozenset(kinds)
-        for listener in tuple(self._listeners):
-            if wanted := told & listener.interest:
-                listener.hear(wanted)
+            listener.ring(told, here)
 
     @asynccontextmanager
     async def listen(self, interest: frozenset[Wakeup]) -> AsyncIterator[Listener]:

@@ -36,13 +36,14 @@ class Session:
     """The pool of one event loop and what goes with it."""
 
     def __init__(
-        self, options: PostgresOptions, env: Env, hints: Hints, sender: str, pool: Pool, *, pooled: bool
+        self, options: PostgresOptions, env: Env, hints: Hints, sender: str, pool: Pool, *, pooled: bool, flushes: bool
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.pid = os.getpid()
         self.open = True
         self.pooled = pooled
         """A pooler such as PgBouncer stands before the server."""
+        self._flushes = flushes
         self._options = options
         self._random = env.random
         self._new_id = env.ids
@@ -63,8 +64,8 @@ class Session:
         Raises:
             StoreUnavailable, StoreError: see `make_pool`.
         """
-        pool, pooled = await make_pool(options)
-        session = cls(options, env, hints, sender, pool, pooled=pooled)
+        pool, pooled, flushes = await make_pool(options)
+        session = cls(options, env, hints, sender, pool, pooled=pooled, flushes=flushes)
         await anext(session._guard)
         return session
 
@@ -151,7 +152,7 @@ class Session:
         voice: tuple[str, str] | None,
     ) -> tuple[T, Call]:
         async def attempt(connection: Connection) -> tuple[T, Call]:
-            call = Call(connection, self._options.schema, voice, self._habit, self._new_id)
+            call = Call(connection, self._options.schema, voice, self._habit, self._new_id, flushes=self._flushes)
             try:
                 return await work(call), call
             except BROKEN:

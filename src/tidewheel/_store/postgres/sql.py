@@ -42,6 +42,8 @@ CHANGE: Final = CALM.replace("_shared", "")
 """... and who changes them: alone."""
 LEAVE_OUT: Final = "ON CONFLICT DO NOTHING"
 """What becomes of a new row whose id or live unique key is taken; without it the statement fails."""
+EARLY: Final = ", set_config('synchronous_commit', 'off', true)"
+"""Others see, and hear of, what is committed before the disk has it. Who says so owes the caller a `flush`."""
 _WORDS: Final = {
     "{calm}": CALM,
     "{try_calm}": CALM.replace("pg_", "pg_try_"),
@@ -96,10 +98,10 @@ def rows_statement(
 
 
 @cache
-def row_statement(name: str, schema: str, columns: tuple[str, ...], clash: str) -> str:
-    """A statement with `{columns}`, `{values}` and `{clash}` filled in for one row, behind three parameters."""
+def row_statement(name: str, schema: str, columns: tuple[str, ...], clash: str, early: str) -> str:
+    """A statement with `{columns}`, `{values}`, `{clash}` and `{early}` filled in for one row, behind three parameters."""
     values = ", ".join(f"${number}" for number, _ in enumerate(columns, start=4))
-    text = statement(name, schema).replace("{clash}", clash)
+    text = statement(name, schema).replace("{clash}", clash).replace("{early}", early)
     return text.replace("{columns}", ", ".join(columns)).replace("{values}", values)
 
 

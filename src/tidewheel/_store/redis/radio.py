@@ -139,12 +139,12 @@ class Radio:
             if kind is None:
                 continue
             if message[0] == b"message":
-                self._hints.ring_here((kind,))
+                self._hints.ring((kind,))
             elif message[0] == b"subscribe":
                 self._tuned.add(kind)
                 await self._tell(None)
                 if back:
-                    self._hints.ring_here((kind,))
+                    self._hints.ring((kind,))
 
     async def _tell(self, failure: StoreError | None) -> None:
         async with self._news:

@@ -1,0 +1,7 @@
+-- Wait until the disk has what was committed before, by whomever: a commit that waits for the disk waits for all before it.
+-- takes: nothing
+-- gives: nothing of interest
+-- locks: nothing
+--
+-- It must write something, or there is nothing to wait for: a message that nobody reads (`connect.flushes` sees to that).
+SELECT pg_logical_emit_message(true, 'tidewheel', '')
