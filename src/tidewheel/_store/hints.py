@@ -16,7 +16,7 @@ class Listener:
     def __init__(self, interest: frozenset[Wakeup]) -> None:
         self.interest = interest
         self._loop = asyncio.get_running_loop()
-        self.heard: set[Wakeup] = set()
+        self._heard: set[Wakeup] = set()
         self._rung = asyncio.Event()
 
     def ring(self, kinds: frozenset[Wakeup], here: asyncio.AbstractEventLoop | None) -> None:
@@ -37,7 +37,7 @@ class Listener:
 
     def hear(self, kinds: frozenset[Wakeup]) -> None:
         """Tell the listener, from its own loop."""
-        self.heard |= kinds
+        self._heard |= kinds
         self._rung.set()
 
     def __aiter__(self) -> Listener:
@@ -46,8 +46,8 @@ class Listener:
     async def __anext__(self) -> frozenset[Wakeup]:
         await self._rung.wait()
         self._rung.clear()
-        heard = frozenset(self.heard)
-        self.heard.clear()
+        heard = frozenset(self._heard)
+        self._heard.clear()
         return heard
 
 
