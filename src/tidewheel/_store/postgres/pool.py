@@ -42,16 +42,6 @@ class Pool:
         Raises:
             asyncpg.PostgresError, OSError, ValueError: a new one was needed and could not be opened.
         """
-        connection, broken_off = await self._take(), False
-        try:
-            return await use(connection)
-        except (asyncio.CancelledError, TimeoutError):
-            broken_off = True
-            raise
-        finally:
-            self._give(connection, broken_off=broken_off)
-
-    async def _take(self) -> Connection:
         await self._places.acquire()
         try:
             connection = self._usable() or await self._connect()
@@ -59,7 +49,14 @@ class Pool:
             self._places.release()
             raise
         self._out.add(connection)
-        return connection
+        broken_off = False
+        try:
+            return await use(connection)
+        except (asyncio.CancelledError, TimeoutError):
+            broken_off = True
+            raise
+        finally:
+            self._give(connection, broken_off=broken_off)
 
     def _usable(self) -> Connection | None:
         old = self._loop.time() - _IDLE

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tidewheel._env import Env
@@ -123,13 +124,22 @@ class Session:
                 "This store is open in another event loop. Close it there and open it here, or use `sibling()`."
             )
         self._under_way += 1
+        tries = 0
         try:
-            voice = self._voice if tell and self._teller is not None and self._teller.free else None
-            answer, call = await self._repeated(work, (*AGAIN, *again), voice)
-            if call.hints:
-                self._hints.ring(call.hints)
-                await self._tell(call, wait=tell)
-            return answer
+            while True:
+                voice = self._voice if tell and self._teller is not None and self._teller.free else None
+                try:
+                    answer, call = await self._pool.lend(partial(self._attempt, work, voice))
+                except ERRORS as error:
+                    tries += 1
+                    if tries == _TRIES or not isinstance(error, (*AGAIN, *again)):
+                        raise translated(error, self._options) from error
+                else:
+                    if call.hints:
+                        self._hints.ring(call.hints)
+                        await self._tell(call, wait=tell)
+                    return answer
+                await asyncio.sleep(_PAUSE * tries * self._random.uniform(0.5, 1.5))
         finally:
             self._under_way -= 1
             if self._under_way == 0:
@@ -145,29 +155,15 @@ class Session:
         if wait and out is not None:
             await asyncio.shield(out)
 
-    async def _repeated(
-        self,
-        work: Callable[[Call], Awaitable[T]],
-        again: tuple[type[Exception], ...],
-        voice: tuple[str, str] | None,
+    async def _attempt(
+        self, work: Callable[[Call], Awaitable[T]], voice: tuple[str, str] | None, connection: Connection
     ) -> tuple[T, Call]:
-        async def attempt(connection: Connection) -> tuple[T, Call]:
-            call = Call(connection, self._options.schema, voice, self._habit, self._new_id, flushes=self._flushes)
-            try:
-                return await work(call), call
-            except BROKEN:
-                connection.terminate()
-                raise
-
-        tries = 0
-        while True:
-            try:
-                return await self._pool.lend(attempt)
-            except ERRORS as error:
-                tries += 1
-                if not isinstance(error, again) or tries == _TRIES:
-                    raise translated(error, self._options) from error
-            await asyncio.sleep(_PAUSE * tries * self._random.uniform(0.5, 1.5))
+        call = Call(connection, self._options.schema, voice, self._habit, self._new_id, flushes=self._flushes)
+        try:
+            return await work(call), call
+        except BROKEN:
+            connection.terminate()
+            raise
 
     async def _notify(self, kinds: Iterable[Wakeup], payload: str) -> None:
         channels = sorted(self._options.channel(kind) for kind in kinds)

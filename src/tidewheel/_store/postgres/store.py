@@ -309,14 +309,14 @@ class PostgresStore:
             raise StoreError(f"The store {self.options.shown} is not open. Open it (or its app) in this event loop.")
         return self._session
 
-    async def _run(
+    def _run(
         self,
         operation: Callable[[Call], Awaitable[T]],
         *,
         tell: bool = False,
         again: tuple[type[Exception], ...] = (),
-    ) -> T:
-        return await self._opened().run(operation, tell=tell, again=again)
+    ) -> Awaitable[T]:
+        return self._opened().run(operation, tell=tell, again=again)
 
 
 def _notes(options: PostgresOptions, *, pooled: bool, listen: bool, steady: bool) -> Iterator[str]:
