@@ -14,7 +14,8 @@ from tests.chaos._grounds import HERE
 from tidewheel import App, Env, JobState
 from tidewheel._model.job import NewJob
 from tidewheel._model.worker import Wakeup
-from tidewheel._store.redis import RedisStore, radio
+from tidewheel._store.redis import RedisStore
+from tidewheel._store.redis.connect import connected
 from tidewheel._store.redis.wire import Wire
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(30)]
@@ -30,14 +31,14 @@ async def test_two_who_begin_to_listen_at_once_both_hear(
     """Who began to listen while the connection for hints was being made was never subscribed."""
     store = RedisStore(new_url(), Env())
     await store.open()
-    connected, connecting, go_on = radio.connected, asyncio.Event(), asyncio.Event()
+    connecting, go_on = asyncio.Event(), asyncio.Event()
 
     async def slowly(*where: Any) -> Wire:
         connecting.set()
         await go_on.wait()
         return await connected(*where)
 
-    monkeypatch.setattr(radio, "connected", slowly)
+    monkeypatch.setattr("tidewheel._store.redis.radio.connected", slowly)
 
     async def heard(kind: Wakeup, ready: asyncio.Event) -> frozenset[Wakeup]:
         async with store.wakeups(frozenset({kind})) as hints:

@@ -34,6 +34,8 @@ class Listener:
 
     async def _listen(self) -> None:
         async with self._store.wakeups(frozenset(self._calls)) as hints:
-            async for kinds in hints:
-                for kind in kinds:
-                    self._calls[kind]()
+            await hints.tell(self._pass_on)
+
+    def _pass_on(self, kinds: frozenset[Wakeup]) -> None:
+        for kind in kinds:
+            self._calls[kind]()

@@ -18,9 +18,9 @@ whatever its clock said.
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from tidewheel._model.graph import Edge
 from tidewheel._model.job import Claimed, History, Job, NewJob
@@ -39,6 +39,20 @@ from tidewheel._model.query import (
 from tidewheel._model.queue import QueueSettings, QueueStats
 from tidewheel._model.retention import RetentionRule
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
+
+
+class Heard(Protocol):
+    """Hints as they come: an endless iterator, or calls."""
+
+    def __aiter__(self) -> Heard: ...
+
+    async def __anext__(self) -> frozenset[Wakeup]: ...
+
+    async def tell(self, who: Callable[[frozenset[Wakeup]], None]) -> NoReturn:
+        """Call `who` with every hint from now on, in the moment it comes: somebody may wait for it, and a task that waits for
+        the iterator would have to be woken first. It must be quick and raise nothing. Until cancelled.
+        """
+        ...
 
 
 class WorkStore(Protocol):
@@ -182,9 +196,7 @@ class UpkeepStore(Protocol):
         """
         ...
 
-    def wakeups(
-        self, interest: frozenset[Wakeup] = frozenset(Wakeup)
-    ) -> AbstractAsyncContextManager[AsyncIterator[frozenset[Wakeup]]]:
+    def wakeups(self, interest: frozenset[Wakeup] = frozenset(Wakeup)) -> AbstractAsyncContextManager[Heard]:
         """Listen for hints of the kinds of `interest`:
         `async with store.wakeups() as hints: async for kinds in hints: ...`.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 from tidewheel._model.worker import Wakeup
 
@@ -18,6 +19,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._heard: set[Wakeup] = set()
         self._rung = asyncio.Event()
+        self._tell: Callable[[frozenset[Wakeup]], None] | None = None
 
     def ring(self, kinds: frozenset[Wakeup], here: asyncio.AbstractEventLoop | None) -> None:
         """Tell the listener, from the loop that runs `here`, or from a thread without one. A loop that is closed hears nothing
@@ -37,8 +39,19 @@ class Listener:
 
     def hear(self, kinds: frozenset[Wakeup]) -> None:
         """Tell the listener, from its own loop."""
-        self._heard |= kinds
-        self._rung.set()
+        if self._tell is not None:
+            self._tell(kinds)
+        else:
+            self._heard |= kinds
+            self._rung.set()
+
+    async def tell(self, who: Callable[[frozenset[Wakeup]], None]) -> NoReturn:
+        """See `Heard.tell`."""
+        self._tell = who
+        if self._heard:
+            who(frozenset(self._heard))
+        await self._loop.create_future()
+        raise AssertionError  # nobody ends it
 
     def __aiter__(self) -> Listener:
         return self

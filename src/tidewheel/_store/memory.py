@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from msgspec import json
@@ -22,6 +22,7 @@ from tidewheel._model.retention import Keep, RetentionRule, rule_for
 from tidewheel._model.state import FINAL_STATES, WAITING_STATES, JobState
 from tidewheel._model.transition import EXPIRED_ERROR, ending_of, rescue_of_job
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
+from tidewheel._store.base import Heard
 from tidewheel._store.memory_admin import MemoryAdmin
 
 
@@ -236,9 +237,7 @@ class MemoryStore(MemoryAdmin):
         openings = [gate.opens_at for gate in self._gates.values() if gate.opens_at is not None]
         return min(due + ends + expiries + openings, default=None)
 
-    def wakeups(
-        self, interest: frozenset[Wakeup] = frozenset(Wakeup)
-    ) -> AbstractAsyncContextManager[AsyncIterator[frozenset[Wakeup]]]:
+    def wakeups(self, interest: frozenset[Wakeup] = frozenset(Wakeup)) -> AbstractAsyncContextManager[Heard]:
         """Listen for hints of the kinds of `interest`."""
         return self._hints.listen(interest)
 

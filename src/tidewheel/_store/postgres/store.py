@@ -19,7 +19,7 @@ from tidewheel._model.query import Accepted, Action, Altered, Enqueued, JobFilte
 from tidewheel._model.queue import QueueSettings, QueueStats
 from tidewheel._model.retention import RetentionRule
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
-from tidewheel._store.base import check_batch, check_gates
+from tidewheel._store.base import Heard, check_batch, check_gates
 from tidewheel._store.hints import Hints
 from tidewheel._store.postgres import admin, graphs, limits, schema, upkeep, work
 from tidewheel._store.postgres.call import Call
@@ -212,9 +212,7 @@ class PostgresStore:
         return await self._run(run)
 
     @asynccontextmanager
-    async def wakeups(
-        self, interest: frozenset[Wakeup] = frozenset(Wakeup)
-    ) -> AsyncIterator[AsyncIterator[frozenset[Wakeup]]]:
+    async def wakeups(self, interest: frozenset[Wakeup] = frozenset(Wakeup)) -> AsyncIterator[Heard]:
         """See `UpkeepStore.wakeups`. While the server is away only hints of this process are heard."""
         ear = self._opened().ear
         async with self._hints.listen(interest) as listener:

@@ -25,7 +25,7 @@ from tidewheel._model.retention import RetentionRule
 from tidewheel._model.state import JobState
 from tidewheel._model.transition import alterable
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
-from tidewheel._store.base import check_batch, check_gates
+from tidewheel._store.base import Heard, check_batch, check_gates
 from tidewheel._store.redis import gates, rows, work
 from tidewheel._store.redis.habit import Habit
 from tidewheel._store.redis.keys import SCHEMA
@@ -224,9 +224,7 @@ class RedisStore:
         return await self._telling(asked, work.swept, 0, work.EXPIRED)
 
     @asynccontextmanager
-    async def wakeups(
-        self, interest: frozenset[Wakeup] = frozenset(Wakeup)
-    ) -> AsyncIterator[AsyncIterator[frozenset[Wakeup]]]:
+    async def wakeups(self, interest: frozenset[Wakeup] = frozenset(Wakeup)) -> AsyncIterator[Heard]:
         """See `UpkeepStore.wakeups`."""
         async with self._live[1].listen(interest) as listener:
             yield listener

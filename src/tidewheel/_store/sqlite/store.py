@@ -20,7 +20,7 @@ from tidewheel._model.query import Accepted, Action, Altered, Enqueued, JobFilte
 from tidewheel._model.queue import QueueSettings, QueueStats
 from tidewheel._model.retention import RetentionRule
 from tidewheel._model.worker import BeatAnswer, LeaseBeat, Wakeup, Want, WorkerInfo, WorkerRow
-from tidewheel._store.base import check_batch
+from tidewheel._store.base import Heard, check_batch
 from tidewheel._store.hints import Hints, Listener
 from tidewheel._store.sqlite import admin, graphs, joined, schema, upkeep, work
 from tidewheel._store.sqlite import enqueue as desk
@@ -212,9 +212,7 @@ class SqliteStore:
         return await self._writer.call(run)
 
     @asynccontextmanager
-    async def wakeups(
-        self, interest: frozenset[Wakeup] = frozenset(Wakeup)
-    ) -> AsyncIterator[AsyncIterator[frozenset[Wakeup]]]:
+    async def wakeups(self, interest: frozenset[Wakeup] = frozenset(Wakeup)) -> AsyncIterator[Heard]:
         """See `UpkeepStore.wakeups`."""
         async with self._hints.listen(interest) as listener:
             bell = self._bell(listener)
