@@ -12,7 +12,7 @@ import importlib.util
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -76,10 +76,12 @@ class Postgres(Server):
     refuses_root = True
     at_once = signal.SIGQUIT
 
-    def __init__(self, source: str = "wheel", *, durable: bool = False) -> None:
+    def __init__(
+        self, source: str = "wheel", *, durable: bool = False, settings: Mapping[str, str] | None = None
+    ) -> None:
         programs = binaries(source)
         super().__init__(programs / "postgres")
-        self._settings = {**_SETTINGS, **({} if durable else _HASTY)}
+        self._settings = {**_SETTINGS, **({} if durable else _HASTY), **(settings or {})}
         self._bin = programs if self.who.reachable(programs / "initdb") else self._copied(programs)
         self._data = self.folder / "data"
 
@@ -125,13 +127,15 @@ class Postgres(Server):
 
 
 @contextmanager
-def running(source: str = "wheel", *, durable: bool = False) -> Iterator[Postgres]:
-    """A server for the time of a block.
+def running(
+    source: str = "wheel", *, durable: bool = False, settings: Mapping[str, str] | None = None
+) -> Iterator[Postgres]:
+    """A server for the time of a block, with some settings of its own.
 
     Raises:
         NoServer: it is not here or does not start.
     """
-    server = Postgres(source, durable=durable)
+    server = Postgres(source, durable=durable, settings=settings)
     try:
         server.make()
         yield server
