@@ -50,8 +50,8 @@ def make_store(url: str, env: Env) -> Store:
             from tidewheel._store.redis import RedisStore
         except ImportError as error:
             raise ConfigError(
-                f"The store of {scheme}: URLs needs the packages redis and hiredis ({error}). "
-                "Install them: pip install 'tidewheel[redis]'."
+                f"The store of {scheme}: URLs needs the package hiredis ({error}). "
+                "Install it: pip install 'tidewheel[redis]'."
             ) from error
 
         return RedisStore(url, env)

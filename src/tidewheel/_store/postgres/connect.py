@@ -126,7 +126,7 @@ async def make_pool(options: PostgresOptions) -> tuple[Pool, bool, bool]:
         first = await _connect(options.dsn, connection_class=asyncpg.Connection, **_arguments(options, _CACHE))
         try:
             pooled = await _through_a_pooler(first)
-            may_flush = await flushes(first)
+            may_flush = not pooled and await flushes(first)  # through a pooler it takes three round trips
         except BaseException:
             first.terminate()
             raise
