@@ -18,7 +18,7 @@ from tests.servers.postgres import Postgres
 from tidewheel._store.postgres import PostgresStore
 from tidewheel._store.postgres.connect import connect
 from tidewheel._store.postgres.options import PostgresOptions
-from tidewheel._store.postgres.sql import statement, with_schema
+from tidewheel._store.postgres.sql import claim_statement, statement, with_schema
 
 FINISHED: Final = 1_000_000 if os.environ.get("TIDEWHEEL_PLANS") == "full" else 20_000
 HOT: Final[dict[str, set[str]]] = {
@@ -127,6 +127,13 @@ _STAGES: Final = {
 }
 
 
+def texts(name: str, schema: str) -> list[str]:
+    """A statement in all its forms."""
+    if name == "claim":
+        return [claim_statement(schema, one=one) for one in (True, False)]
+    return [statement(name, schema)]
+
+
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for part in plan.get("Plans", ()):
@@ -182,9 +189,10 @@ async def test_every_hot_statement_finds_its_rows_by_index(postgres: Postgres, n
                 amount = [FINISHED] if "$1" in prepare else []
                 await connection.execute(with_schema(prepare, options.schema), *amount, timeout=250)
             for name, indexes in HOT.items():
-                found = await jobs_found(connection, statement(name, options.schema))
-                if found - indexes:
-                    wrong[name, stage] = found
+                for text in texts(name, options.schema):
+                    found = await jobs_found(connection, text)
+                    if found - indexes:
+                        wrong[name, stage] = found
     finally:
         await connection.close()
     assert wrong == {}

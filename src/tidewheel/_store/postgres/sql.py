@@ -75,6 +75,16 @@ def statement(name: str, schema: str) -> str:
 
 
 @cache
+def claim_statement(schema: str, *, one: bool) -> str:
+    """The statement `claim` for `one` queue, or for many: to unfold an array of one takes as long as to find a job."""
+    wanted = "unnest((SELECT $2::text[]), (SELECT $3::bigint[])) AS wanted (queue, slots)"
+    queues = "ANY ((SELECT $2::text[])::text[])"
+    if one:
+        wanted, queues = "(SELECT (SELECT $2::text) AS queue, (SELECT $3::bigint) AS slots) AS wanted", "(SELECT $2::text)"
+    return statement("claim", schema).replace("{wanted}", wanted).replace("{queues}", queues)
+
+
+@cache
 def rows_statement(
     name: str, schema: str, columns: tuple[tuple[str, str], ...], same: tuple[bool, ...], clash: str
 ) -> str:

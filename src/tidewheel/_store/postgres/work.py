@@ -29,6 +29,7 @@ from tidewheel._store.postgres.graphs import tell
 from tidewheel._store.postgres.insert import add
 from tidewheel._store.postgres.rounds import Rounds
 from tidewheel._store.postgres.rows import claimed, columns, in_line, line_row
+from tidewheel._store.postgres.sql import claim_statement
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -52,9 +53,12 @@ async def claim(
 ) -> list[Claimed]:
     """See `WorkStore.claim`."""
     queues, slots = [want.queue for want in wants], [max(0, want.slots) for want in wants]
-    asked = now, queues, slots, kinds, worker, lease, last_life
+    more = kinds, worker, lease, last_life
+    asked = now, queues, slots, *more
     if call.habit.plain(queues):
-        found = await call.connection.fetch(call.sql("claim"), *asked)
+        one = len(queues) == 1
+        which = (queues[0], slots[0]) if one else (queues, slots)
+        found = await call.connection.fetch(claim_statement(call.schema, one=one), now, *which, *more)
         if not (found and found[0][0] is None):
             return [claimed(row) for row in in_line(found, queues)]
     if call.habit.open(queues):

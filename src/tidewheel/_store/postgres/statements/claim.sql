@@ -1,5 +1,5 @@
 -- Put the next jobs of some queues under a lease.
--- takes: now or null, queues, slots of each, kinds, worker, lease time, one on its last life, too?
+-- takes: now or null, queues, slots of each (one of each, no array, when it is made for one queue), kinds, worker, lease time, one on its last life, too?
 -- gives: what a runner needs, in no order, then what orders it (see `rows.in_line`); one row of nulls, and nothing is taken,
 --        when any of these jobs has limits, or one on its last life may be there: then gates_claim decides
 -- locks: the rows it takes; rows that others hold are passed over, so it never waits
@@ -9,7 +9,7 @@
 -- it finds a plan for these very values no better than one for any, and plans once and not at every call.
 WITH picked AS MATERIALIZED (
     SELECT ready.seq, ready.flow
-    FROM unnest((SELECT $2::text[]), (SELECT $3::bigint[])) AS wanted (queue, slots)
+    FROM {wanted}
     CROSS JOIN LATERAL (
         SELECT seq, flow FROM {schema}.jobs
         WHERE state = 'available' AND queue = wanted.queue AND {last_life} = 0 AND kind = ANY ((SELECT $4::text[])::text[])
@@ -22,7 +22,7 @@ WITH picked AS MATERIALIZED (
 other AS MATERIALIZED (
     SELECT EXISTS (SELECT 1 FROM picked WHERE flow IS NOT NULL) OR (SELECT $7::boolean) AND EXISTS (
         SELECT 1 FROM {schema}.jobs
-        WHERE state = 'available' AND queue = ANY ((SELECT $2::text[])::text[]) AND {last_life} = 1
+        WHERE state = 'available' AND queue = {queues} AND {last_life} = 1
             AND kind = ANY ((SELECT $4::text[])::text[])
     ) AS found
 ),
