@@ -15,7 +15,7 @@ from tests.servers.postgres import Postgres, running
 
 from tidewheel._model.job import NewJob
 from tidewheel._model.worker import Wakeup, Want
-from tidewheel._store.postgres import PostgresStore, connect, insert
+from tidewheel._store.postgres import PostgresStore, early, insert
 from tidewheel._store.postgres.call import Call
 
 LAZY: Final = {"wal_writer_delay": "10s"}
@@ -35,7 +35,7 @@ class Disk:
         self.done.set()
         monkeypatch.setattr(insert, "flush", self.flush)
 
-    async def flush(self, call: Call) -> None:
+    async def flush(self, call: Call, id: str) -> None:
         self.asked += 1
         self.begun.set()
         await self.done.wait()
@@ -128,17 +128,77 @@ async def test_a_server_whose_log_others_read_is_not_written_to_for_nothing(disk
         await store.close()
 
 
-async def test_who_may_not_ask_for_it_goes_without(postgres: Postgres) -> None:
-    name = "pg_logical_emit_message"
-    owner = await asyncpg.connect(postgres.url)
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("who", ["a twin", "through a pooler", "who may not write messages", "in a transaction"])
+async def test_who_is_told_of_a_job_can_rely_on_it(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+    """The caller of the job itself still waits for the disk when the server is killed."""
+    with running("wheel", durable=True, settings=LAZY) as server:
+        one = PostgresStore(server.url)
+        await one.open()
+        humble = who == "who may not write messages"
+        two = PostgresStore(await _humble(server) if humble else server.url)
+        await two.open()
+        first, flush = Disk(monkeypatch), early.flush
+        first.done.clear()
+        waiting = asyncio.create_task(one.enqueue([job("a")]))
+        await first.begun.wait()
+        monkeypatch.setattr(insert, "flush", flush)
+        assert two._session is not None
+        if who == "through a pooler":
+            two._session._habit._pooled = True
+        if who == "in a transaction":
+            own = await asyncpg.connect(server.url)
+            async with own.transaction():
+                (answer,) = await two.enqueue_in(own, [job("a")])
+        else:
+            (answer,) = await two.enqueue([job("a")])
+        assert not answer.inserted
+        server.stop(signal.SIGQUIT)
+        server.start()
+        first.done.set()
+        await asyncio.wait([waiting])
+        await one.close()
+        await two.close()
+        await two.open()
+        assert [found is not None for found in await two.get(["a"])] == [True]
+        await two.close()
+
+
+async def test_who_loses_the_right_waits_another_way_and_is_early_no_more(place: Place) -> None:
+    """Its session has asked before; its jobs are in all the same."""
+    assert place.one._session is not None
+    habit = place.one._session._habit
+    assert habit.early
+
+    class Forbidden:
+        def __init__(self, connection: Any) -> None:
+            self.asked: list[str] = []
+            self._connection = connection
+
+        async def fetchrow(self, sql: str, *values: object) -> Any:
+            self.asked.append(sql)
+            if "emit_message" in sql:
+                raise asyncpg.InsufficientPrivilegeError
+            return await self._connection.fetchrow(sql, *values)
+
+    await place.put("a", flow=None)
+    forbidden: Any = Forbidden(place.own)
+    await early.flush(Call(forbidden, place.schema, habit=habit), "a")
+    assert len(forbidden.asked) == 2
+    assert not habit.early
+    await place.put("b", flow=None)
+    assert [one.id for one in await place.claim()] == ["a", "b"]
+
+
+async def _humble(server: Postgres) -> str:
+    """The URL of a user who may not write messages."""
+    owner = await asyncpg.connect(server.url)
     kinds = await owner.fetchval(
-        "SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_catalog.pg_proc WHERE proname = $1", name
+        "SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_catalog.pg_proc WHERE proname = 'pg_logical_emit_message'"
     )
-    async with owner.transaction():
-        assert await connect.flushes(owner)
-        await owner.execute(
-            f"CREATE ROLE humble; REVOKE EXECUTE ON FUNCTION {kinds} FROM PUBLIC; SET LOCAL ROLE humble"
-        )
-        assert not await connect.flushes(owner)
-        await owner.execute(f"RESET ROLE; GRANT EXECUTE ON FUNCTION {kinds} TO PUBLIC; DROP ROLE humble")
+    await owner.execute(
+        f"REVOKE EXECUTE ON FUNCTION {kinds} FROM PUBLIC; CREATE ROLE humble LOGIN; GRANT USAGE ON SCHEMA tidewheel TO humble;"
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tidewheel TO humble"
+    )
     await owner.close()
+    return server.url.replace("tester@", "humble@")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Any, TypeAlias
 
 import pytest
@@ -12,13 +12,17 @@ import pytest
 from tidewheel._store.redis.address import Address
 from tidewheel._store.redis.connect import connected, messages
 from tidewheel._store.redis.options import RedisOptions
-from tidewheel._store.redis.wire import Late, Lost, Refused, Wire
+from tidewheel._store.redis.wire import Garbled, Late, Lost, Refused, Wire
 
 pytestmark = pytest.mark.timeout(20)
 
 Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 PING = b"*1\r\n$4\r\nPING\r\n"
 SOON = 0.05
+
+
+def after(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
 
 
 @asynccontextmanager
@@ -70,33 +74,41 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def test_answers_come_in_the_order_of_the_questions_however_they_are_cut() -> None:
     async with connection(saying(b"+on", b"e\r\n:2\r\n$5\r\nth", b"ree\r\n*2\r\n$-1\r\n:4\r\n")) as wire:
         wire.send(("PING",))
-        assert [await wire.answer(5) for _ in range(4)] == [b"one", 2, b"three", [None, 4]]
+        assert [await wire.answer(after(5)) for _ in range(4)] == [b"one", 2, b"three", [None, 4]]
 
 
 async def test_a_refusal_is_an_answer_and_has_the_first_word_for_a_name() -> None:
     async with connection(saying(b"-NOSCRIPT No matching script\r\n-ERR unknown command\r\n+PONG\r\n")) as wire:
         with pytest.raises(Refused, match="NOSCRIPT No matching script") as caught:
-            await wire.ask(5, "PING")
+            await wire.ask(after(5), "PING")
         assert caught.value.code == "NOSCRIPT"
-        plain = await wire.answer(5)
+        plain = await wire.answer(after(5))
         assert (type(plain), plain.code, str(plain)) == (Refused, "ERR", "unknown command")
-        assert await wire.answer(5) == b"PONG"
+        assert await wire.answer(after(5)) == b"PONG"
 
 
 async def test_an_answer_that_does_not_come_is_late() -> None:
     async with connection(silent) as wire:
         with pytest.raises(Late):
-            await wire.ask(SOON, "PING")
+            await wire.ask(after(SOON), "PING")
+
+
+async def test_an_answer_that_comes_in_pieces_is_late_as_well() -> None:
+    async with connection(saying(*[b"$1000\r\n", *[b"x"] * 500])) as wire:
+        end = after(4 * SOON)
+        with pytest.raises(Late):
+            await wire.ask(end, "PING")
+        assert after(0) < end + 1
 
 
 async def test_a_short_wait_behind_a_long_one_is_short_and_a_long_one_behind_a_short_one_long() -> None:
     async with connection(saying(b"+one\r\n", *[b""] * 12, b"+two\r\n")) as wire:
-        assert await wire.ask(60, "PING") == b"one"
+        assert await wire.ask(after(60), "PING") == b"one"
         with pytest.raises(Late):
-            await wire.answer(SOON)
-        assert await wire.answer(60) == b"two"
+            await wire.answer(after(SOON))
+        assert await wire.answer(after(60)) == b"two"
         with pytest.raises(Late):
-            await wire.answer(SOON)
+            await wire.answer(after(SOON))
 
 
 async def test_many_answers_take_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +126,7 @@ async def test_many_answers_take_one_timer(monkeypatch: pytest.MonkeyPatch) -> N
 
         monkeypatch.setattr(loop, "call_at", counted)
         for _ in range(50):
-            assert await wire.ask(60, "PING") == b"PONG"
+            assert await wire.ask(after(60), "PING") == b"PONG"
         assert set_ == []  # the one that the greeting set goes on
 
 
@@ -126,9 +138,9 @@ async def test_a_server_that_goes_away_is_lost_to_who_waits_and_who_asks_later(s
 
     async with connection(leave) as wire:
         with pytest.raises(Lost, match="closed the connection"):
-            await wire.ask(5, "PING")
+            await wire.ask(after(5), "PING")
         with pytest.raises(Lost):
-            await wire.ask(5, "PING")
+            await wire.ask(after(5), "PING")
 
 
 async def test_what_was_answered_before_it_went_away_is_heard() -> None:
@@ -137,22 +149,23 @@ async def test_what_was_answered_before_it_went_away_is_heard() -> None:
         writer.write(b"+one\r\n+two\r\n")
 
     async with connection(last_words) as wire:
-        assert await wire.ask(5, "PING") == b"one"
+        assert await wire.ask(after(5), "PING") == b"one"
         await wire.close()
-        assert await wire.answer(5) == b"two"
+        assert await wire.answer(after(5)) == b"two"
         with pytest.raises(Lost):
-            await wire.answer(5)
+            await wire.answer(after(5))
 
 
 async def test_what_is_no_answer_breaks_the_connection_off() -> None:
     async with connection(saying(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as wire:
-        with pytest.raises(Lost, match="Protocol error"):
-            await wire.ask(5, "PING")
+        for _ in range(2):
+            with pytest.raises(Garbled, match="Protocol error"):
+                await wire.ask(after(5), "PING")
 
 
 async def test_who_breaks_it_off_himself_hears_so() -> None:
     async with connection(silent) as wire:
-        waiting = asyncio.create_task(wire.ask(5, "PING"))
+        waiting = asyncio.create_task(wire.ask(after(5), "PING"))
         await asyncio.sleep(0)
         wire.abort()
         with pytest.raises(Lost):
@@ -179,7 +192,7 @@ async def test_answers_that_nobody_fetches_are_not_read_on_for_ever() -> None:
         assert not sent.is_set()
         assert len(wire._answers) < 20_000
         for _ in range(50_000):
-            assert len(await wire.answer(10)) == 1000
+            assert len(await wire.answer(after(10))) == 1000
         assert sent.is_set()
 
 
@@ -205,6 +218,39 @@ async def test_login_and_database_are_said_before_anything_else() -> None:
     server.close()
     await server.wait_closed()
     await asyncio.sleep(0.01)  # its task notices that we left
+
+
+@pytest.mark.parametrize(
+    ("said", "raised"),
+    [
+        (b"-ERR max number of clients reached\r\n", True),
+        (b"-DENIED Redis is running in protected mode\r\n", True),
+        (b"-NOAUTH Authentication required.\r\n", False),
+        (b"-NOPERM this user has no permissions to run the 'client|setname' command\r\n", False),
+        (b"-ERR unknown command 'CLIENT'\r\n", False),
+    ],
+)
+async def test_what_a_server_says_at_the_door_is_heard(said: bytes, raised: bool) -> None:
+    """But that we may not give a name keeps nobody out, and who we must say first is asked at the first question."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    place = Address("127.0.0.1", server.sockets[0].getsockname()[1])
+    with pytest.raises(Refused) if raised else nullcontext():
+        (await connected(RedisOptions.parse("redis://host"), place)).abort()
+    server.close()
+    await server.wait_closed()
+    await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("host", ["x" * 70, "a..b"])
+async def test_what_is_no_host_is_a_server_that_is_not_there(host: str) -> None:
+    with pytest.raises(OSError, match="label"):
+        await connected(RedisOptions.parse("redis://host"), Address(host, 1))
 
 
 async def test_a_listener_asks_a_quiet_server_whether_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,10 +20,10 @@ class Call:
     """A connection, the schema, and a place for hints that go out after the commit.
 
     With a `voice` (channel and word) that there is work may be said by the statement itself; `said` tells that it was.
-    `flushes`: the server can be asked to `flush`. `habit` is the session's. `new_id` makes the ids of jobs that the store itself enqueues.
+    `habit` is the session's. `new_id` makes the ids of jobs that the store itself enqueues.
     """
 
-    __slots__ = ("connection", "flushes", "habit", "hints", "new_id", "said", "schema", "voice")
+    __slots__ = ("connection", "habit", "hints", "new_id", "said", "schema", "voice")
 
     def __init__(
         self,
@@ -32,13 +32,10 @@ class Call:
         voice: tuple[str, str] | None = None,
         habit: Habit | None = None,
         new_id: Callable[[], str] | None = None,
-        *,
-        flushes: bool = False,
     ) -> None:
         self.connection = connection
         self.schema = schema
         self.voice = voice
-        self.flushes = flushes
         self.habit = habit or Habit()
         self.new_id = new_id or _IDS
         self.hints: set[Wakeup] = set()
@@ -52,8 +49,3 @@ class Call:
 async def clock(call: Call, now: int | None) -> int:
     """Now, by the server's clock if nobody says otherwise."""
     return now if now is not None else int(await call.connection.fetchval(f"SELECT {CLOCK}"))
-
-
-async def flush(call: Call) -> None:
-    """Wait until the disk has what was committed before."""
-    await call.connection.fetchval(call.sql("flush"))

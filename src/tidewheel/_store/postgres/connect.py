@@ -32,8 +32,6 @@ _SETTINGS: Final = {
         ("enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_sort"), "off"
     ),
 }
-_FLUSHES: Final = """SELECT current_setting('wal_level') <> 'logical' AND bool_and(has_function_privilege(oid, 'EXECUTE'))
-    FROM pg_catalog.pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = 'pg_logical_emit_message'"""
 _CACHE: Final = 256
 _CONNECT: Final = 10.0
 _COMMAND: Final = 60.0
@@ -113,9 +111,8 @@ async def _connect(*words: Any, server_settings: dict[str, str], **arguments: An
         return await asyncpg.connect(*words, **arguments)
 
 
-async def make_pool(options: PostgresOptions) -> tuple[Pool, bool, bool]:
-    """A pool for the running event loop, whether a pooler such as PgBouncer stands before the server, and whether `flush`
-    may be used there.
+async def make_pool(options: PostgresOptions) -> tuple[Pool, bool]:
+    """A pool for the running event loop, and whether a pooler such as PgBouncer stands before the server.
 
     Raises:
         StoreUnavailable, StoreError: the driver does not understand the URL; the server cannot be reached or does not
@@ -126,7 +123,6 @@ async def make_pool(options: PostgresOptions) -> tuple[Pool, bool, bool]:
         first = await _connect(options.dsn, connection_class=asyncpg.Connection, **_arguments(options, _CACHE))
         try:
             pooled = await _through_a_pooler(first)
-            may_flush = not pooled and await flushes(first)  # through a pooler it takes three round trips
         except BaseException:
             first.terminate()
             raise
@@ -145,7 +141,7 @@ async def make_pool(options: PostgresOptions) -> tuple[Pool, bool, bool]:
     pool = Pool(open_one, options.pool_size)
     if not first.is_closed():
         pool.add(first)
-    return pool, pooled, may_flush
+    return pool, pooled
 
 
 async def _through_a_pooler(connection: Connection) -> bool:
@@ -153,13 +149,6 @@ async def _through_a_pooler(connection: Connection) -> bool:
     async with connection.transaction():
         asked = await connection.prepare("SELECT pg_backend_pid()", name="")  # one with a name might be there already
         return bool(await asked.fetchval() != connection.get_server_pid())
-
-
-async def flushes(connection: Connection) -> bool:
-    """Whether what `flush.sql` writes is nobody's business: with logical decoding others may get to read it."""
-    async with connection.transaction():
-        asked = await connection.prepare(_FLUSHES, name="")
-        return bool(await asked.fetchval())
 
 
 async def connect(options: PostgresOptions) -> asyncpg.Connection[Record]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 _AGAIN: Final = 50
 """After so many claims in rounds a queue whose gates were not plainly open is given another try."""
@@ -16,10 +16,18 @@ _CAREFUL: Final = 1000
 class Habit:
     """What the queues and the enqueues of a session were like."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, pooled: bool = False) -> None:
+        self.flushes: Literal["by message", "by row", "never"] | None = None
+        """How `early.flush` waits for the disk; None: nobody asked yet."""
+        self._pooled = pooled
         self._careful = 0
         self._limited = set[str]()
         self._tight: dict[str, int] = {}
+
+    @property
+    def early(self) -> bool:
+        """A lone job may be heard of before the disk has it. Through a pooler the wait is three round trips."""
+        return self.flushes == "by message" and not self._pooled
 
     def plain(self, queues: Sequence[str]) -> bool:
         """No job with limits was met there."""

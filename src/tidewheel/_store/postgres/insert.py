@@ -12,7 +12,8 @@ from tidewheel._model.job import NewJob
 from tidewheel._model.query import Enqueued
 from tidewheel._model.state import JobState
 from tidewheel._model.worker import Wakeup
-from tidewheel._store.postgres.call import Call, flush
+from tidewheel._store.postgres.call import Call
+from tidewheel._store.postgres.early import flush
 from tidewheel._store.postgres.rows import MORE, NEW, columns, more_row, new_row, own_columns
 from tidewheel._store.postgres.sql import EARLY, LEAVE_OUT, row_statement, rows_statement
 
@@ -60,8 +61,8 @@ async def _add(call: Call, jobs: Sequence[NewJob], now: int | None) -> list[Enqu
             for id, key, holder, state in await call.connection.fetch(call.sql("enqueue_holders"), *asked):
                 del key
                 answers[id] = Enqueued(holder, inserted=False, state=JobState(state))
-            if call.flushes and any(answer.id == id and not answer.inserted for id, answer in answers.items()):
-                await flush(call)  # somebody else may be enqueuing that very job, and not have flushed it yet
+            for id in [id for id, answer in answers.items() if answer.id == id and not answer.inserted][:1]:
+                await flush(call, id)  # somebody else may be enqueuing that very job, and not wait for the disk yet
             # One whose holder ended this very moment is nobody's duplicate any more: it gets another turn.
             left = [job for job in left if job.id not in answers]
     return [answers[job.id] for job in jobs]
@@ -78,7 +79,7 @@ async def _insert_one(call: Call, job: NewJob, now: int | None) -> frozenset[str
     own = own_columns(job)
     parameters = now, *(call.voice or (None, None)), *own.values()
     # Who hears of it claims it while the disk writes it; his claim is on the disk after it. (docs/adr/0018)
-    early = call.flushes and call.voice is not None and job.unique_key is None
+    early = call.habit.early and call.voice is not None and job.unique_key is None
     end = EARLY if early else ""
     row = await _write(
         call, [job], lambda clash: row_statement("enqueue_one", call.schema, tuple(own), clash, end), parameters
@@ -88,7 +89,7 @@ async def _insert_one(call: Call, job: NewJob, now: int | None) -> frozenset[str
     call.hints.add(Wakeup.WORK)
     call.said = call.voice is not None
     if early:
-        await flush(call)
+        await flush(call, job.id)
     return None
 
 

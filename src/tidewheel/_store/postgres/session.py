@@ -37,21 +37,20 @@ class Session:
     """The pool of one event loop and what goes with it."""
 
     def __init__(
-        self, options: PostgresOptions, env: Env, hints: Hints, sender: str, pool: Pool, *, pooled: bool, flushes: bool
+        self, options: PostgresOptions, env: Env, hints: Hints, sender: str, pool: Pool, *, pooled: bool
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.pid = os.getpid()
         self.open = True
         self.pooled = pooled
         """A pooler such as PgBouncer stands before the server."""
-        self._flushes = flushes
         self._options = options
         self._random = env.random
         self._new_id = env.ids
         self._hints = hints
         self._pool = pool
         self._under_way = 0
-        self._habit = Habit()
+        self._habit = Habit(pooled=pooled)
         self._idle = asyncio.Event()
         self._voice = options.channel(Wakeup.WORK), sender
         self._teller = Teller(lambda kinds: self._notify(kinds, sender)) if options.listen == "auto" else None
@@ -65,8 +64,8 @@ class Session:
         Raises:
             StoreUnavailable, StoreError: see `make_pool`.
         """
-        pool, pooled, flushes = await make_pool(options)
-        session = cls(options, env, hints, sender, pool, pooled=pooled, flushes=flushes)
+        pool, pooled = await make_pool(options)
+        session = cls(options, env, hints, sender, pool, pooled=pooled)
         await anext(session._guard)
         return session
 
@@ -158,7 +157,7 @@ class Session:
     async def _attempt(
         self, work: Callable[[Call], Awaitable[T]], voice: tuple[str, str] | None, connection: Connection
     ) -> tuple[T, Call]:
-        call = Call(connection, self._options.schema, voice, self._habit, self._new_id, flushes=self._flushes)
+        call = Call(connection, self._options.schema, voice, self._habit, self._new_id)
         try:
             return await work(call), call
         except BROKEN:

@@ -43,7 +43,7 @@ CHANGE: Final = CALM.replace("_shared", "")
 LEAVE_OUT: Final = "ON CONFLICT DO NOTHING"
 """What becomes of a new row whose id or live unique key is taken; without it the statement fails."""
 EARLY: Final = ", set_config('synchronous_commit', 'off', true)"
-"""Others see, and hear of, what is committed before the disk has it. Who says so owes the caller a `flush`."""
+"""Others see, and hear of, what is committed before the disk has it. Who says so owes the caller a `flush` (early.py)."""
 _WORDS: Final = {
     "{calm}": CALM,
     "{try_calm}": CALM.replace("pg_", "pg_try_"),
@@ -80,7 +80,10 @@ def claim_statement(schema: str, *, one: bool) -> str:
     wanted = "unnest((SELECT $2::text[]), (SELECT $3::bigint[])) AS wanted (queue, slots)"
     queues = "ANY ((SELECT $2::text[])::text[])"
     if one:
-        wanted, queues = "(SELECT (SELECT $2::text) AS queue, (SELECT $3::bigint) AS slots) AS wanted", "(SELECT $2::text)"
+        wanted, queues = (
+            "(SELECT (SELECT $2::text) AS queue, (SELECT $3::bigint) AS slots) AS wanted",
+            "(SELECT $2::text)",
+        )
     return statement("claim", schema).replace("{wanted}", wanted).replace("{queues}", queues)
 
 

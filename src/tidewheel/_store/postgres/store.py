@@ -25,6 +25,7 @@ from tidewheel._store.postgres import admin, graphs, limits, schema, upkeep, wor
 from tidewheel._store.postgres.call import Call
 from tidewheel._store.postgres.connect import ERRORS, check_server, connect, translated
 from tidewheel._store.postgres.desk import Refused
+from tidewheel._store.postgres.early import learn
 from tidewheel._store.postgres.joined import Joined
 from tidewheel._store.postgres.limits import list_gates
 from tidewheel._store.postgres.options import PostgresOptions
@@ -87,6 +88,7 @@ class PostgresStore:
             await schema.upgrade(call.connection, self.options)
         await schema.check_rights(call.connection, self.options)
         await self._joined.look(call.connection)
+        await learn(call)
 
     async def close(self) -> None:
         """See `LifecycleStore.close`."""

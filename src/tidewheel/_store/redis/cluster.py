@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from binascii import crc_hqx
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from tidewheel._store.redis.route import Route
 from tidewheel._store.redis.wire import Refused
 
 _SLOTS: Final = 16384
+_MOVED: Final = re.compile(r"MOVED \d+ (?P<host>\S*):(?P<port>\d+)")
 
 
 class ClusterRoute(Route):
@@ -46,9 +48,9 @@ class ClusterRoute(Route):
 
     def astray(self, error: BaseException, at: Address) -> None:
         """See `Route.astray`."""
-        if isinstance(error, Refused) and error.code == "MOVED":
-            host, _, port = str(error).split()[2].rpartition(":")  # MOVED slot host:port
-            self._owner = Address(host or at.host, int(port))
+        moved = _MOVED.fullmatch(str(error))
+        if moved is not None:
+            self._owner = Address(moved["host"] or at.host, int(moved["port"]))
         elif self._owner == at:
             self._owner = None
             # It may be cut off from the others and not know it yet: they are asked before it.

@@ -13,6 +13,8 @@ from tidewheel._store.redis.address import Address
 from tidewheel._store.redis.options import RedisOptions
 from tidewheel._store.redis.wire import Late, Lost, Refused, Wire, Words
 
+CREDENTIALS: Final = ("WRONGPASS", "NOAUTH", "NOPERM")
+"""How a server begins that does not know us, or does not let us do it."""
 _QUIET: Final = 15.0
 """Seconds without a message after which a server that we listen to is asked whether it is still there."""
 
@@ -22,7 +24,7 @@ async def connected(options: RedisOptions, address: Address) -> Wire:
 
     Raises:
         Refused: the server does not let us in.
-        Lost, Late, OSError: there is no connection.
+        Lost, Late, Garbled, OSError: there is no connection.
     """
     wire: Wire | None = None
     try:
@@ -33,6 +35,8 @@ async def connected(options: RedisOptions, address: Address) -> Wire:
             )
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             await _introduce(wire, options)
+    except UnicodeError as error:  # no name of a host
+        raise OSError(str(error)) from error
     except BaseException:
         if wire is not None:
             wire.abort()
@@ -50,7 +54,11 @@ def _tls(options: RedisOptions) -> ssl.SSLContext:
 
 
 async def _introduce(wire: Wire, options: RedisOptions) -> None:
-    """Say who we are and which database is meant, in one crossing. A server that keeps no names is none the worse."""
+    """Say who we are and which database is meant, in one crossing.
+
+    Our name goes with it for people who look at the server's clients, and for what a server says to whom it does not let in at
+    all: that is its first answer. Who may not give a name, or has to say first who he is, hears of it at the first question.
+    """
     questions: list[Words] = []
     if options.username or options.password:
         named = (options.username,) if options.username else ()
@@ -58,11 +66,13 @@ async def _introduce(wire: Wire, options: RedisOptions) -> None:
     if options.db:
         questions.append(("SELECT", options.db))
     wire.send(*questions, ("CLIENT", "SETNAME", "tidewheel"))
-    limit = options.connect_timeout / 1_000_000
-    for answer in [await wire.answer(limit) for _ in questions]:
+    end = asyncio.get_running_loop().time() + options.connect_timeout / 1_000_000
+    *answers, last = [await wire.answer(end) for _ in range(len(questions) + 1)]
+    if not (isinstance(last, Refused) and (last.code in CREDENTIALS or "unknown" in str(last))):
+        answers.append(last)
+    for answer in answers:
         if isinstance(answer, Refused):
             raise answer
-    await wire.answer(limit)
 
 
 @asynccontextmanager
@@ -88,7 +98,7 @@ async def ask_once(options: RedisOptions, address: Address, *words: str) -> Any:
     """
     wire = await connected(options, address)
     try:
-        return await wire.ask(options.timeout / 1_000_000, *words)
+        return await wire.ask(asyncio.get_running_loop().time() + options.timeout / 1_000_000, *words)
     finally:
         wire.abort()
 
@@ -100,20 +110,21 @@ async def messages(wire: Wire, patience: float) -> AsyncIterator[list[bytes]]:
         Refused: the server does not let us listen.
         Lost: it broke, or the server answers nothing for `patience` seconds.
     """
+    clock = asyncio.get_running_loop().time
     while True:
         try:
-            message = await wire.answer(_QUIET)
+            message = await wire.answer(clock() + _QUIET)
         except Late:
-            message = await _life_sign(wire, patience)
+            message = await _life_sign(wire, clock() + patience)
         if isinstance(message, Refused):
             raise message
         if message[0] != b"pong":
             yield message
 
 
-async def _life_sign(wire: Wire, patience: float) -> Any:
+async def _life_sign(wire: Wire, end: float) -> Any:
     wire.send(("PING",))
     try:
-        return await wire.answer(patience)
+        return await wire.answer(end)
     except Late:
         raise Lost("it does not answer any more") from None

@@ -8,19 +8,17 @@ from typing import Final
 
 from tidewheel._model.errors import SchemaMismatch, StoreError, StoreFull, StoreUnavailable
 from tidewheel._store.redis.options import CLUSTER, SINGLE, RedisOptions
-from tidewheel._store.redis.wire import Late, Lost, Refused
+from tidewheel._store.redis.wire import Garbled, Late, Lost, Refused
 from tidewheel._store.tls import remedy
 
 LOST: Final = (Lost, OSError)
 """What is raised when there is no connection, or none any more."""
-FAILURES: Final = (Refused, Late, *LOST)
+FAILURES: Final = (Refused, Garbled, Late, *LOST)
 """Everything that `translated` takes."""
-CREDENTIALS: Final = ("WRONGPASS", "NOAUTH", "NOPERM")
-"""How a server begins that does not know us, or does not let us do it."""
 _NO_TLS: Final = "If the server does not speak TLS, write redis:// instead of rediss://."
 _AWAY: Final = ("LOADING", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "NOSCRIPT", "UNKILLABLE")
 _CROWDED: Final = "max number of clients reached"
-_NONE_NEEDED: Final = "without any password configured"
+NO_PASSWORD_WANTED: Final = "without any password configured"  # noqa: S105 -- what a server says
 
 
 def translated(error: BaseException, options: RedisOptions, place: str | None = None) -> StoreError:
@@ -37,7 +35,7 @@ def translated(error: BaseException, options: RedisOptions, place: str | None = 
 def _who_we_are(error: BaseException, options: RedisOptions, place: str) -> StoreError | None:
     """Credentials, rights, database, encryption."""
     code, text = _code(error), str(error)
-    if code in {"WRONGPASS", "NOAUTH"} or _NONE_NEEDED in text:
+    if code in {"WRONGPASS", "NOAUTH"} or NO_PASSWORD_WANTED in text:
         user = options.username or "default"
         said = "no password" if options.password is None else "this password"
         return StoreError(
@@ -133,6 +131,8 @@ def _how_it_is(error: BaseException, options: RedisOptions, place: str) -> Store
 def _what_is_there(error: BaseException, options: RedisOptions, place: str) -> StoreError:
     """Data that is not ours, a server that is another one."""
     text = str(error)
+    if isinstance(error, Garbled):
+        return StoreError(f"{place} is no Redis or Valkey server: {text}. Correct host and port in the URL.")
     if text.startswith("LAYOUT "):  # what lib.lua says
         _, schema, ours = text.split()
         return SchemaMismatch(

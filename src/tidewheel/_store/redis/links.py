@@ -18,7 +18,7 @@ from tidewheel._store.redis.options import CLUSTER, SENTINEL, RedisOptions
 from tidewheel._store.redis.route import Route
 from tidewheel._store.redis.scripts import Script, script
 from tidewheel._store.redis.sentinel import SentinelRoute
-from tidewheel._store.redis.wire import Late, Refused, Wire, Words
+from tidewheel._store.redis.wire import Garbled, Late, Refused, Wire, Words
 
 _WAYS: Final = 6
 """So often one call looks for the server anew: a slot that moves while it is looked for is followed, a circle is left."""
@@ -105,19 +105,25 @@ class Links:
                 ways += 1
                 if self._closed:
                     raise StoreError("The store is closed. Open it first.")
-                rested = bool(self._idle)
-                if rested:
-                    at = self._at
-                at = at or await self._route.find()
+                rested = self._rested()
+                at = rested.address if rested is not None else at or await self._route.find()
                 try:
-                    link = self._idle.pop() if rested else await self._new(at)
-                    return await self._ask(link, words, copies)
+                    return await self._ask(rested or await self._new(at), words, copies)
                 except FAILURES as error:
-                    if isinstance(error, Refused) and error.code not in _ASTRAY:
+                    if isinstance(error, Garbled) or (isinstance(error, Refused) and error.code not in _ASTRAY):
                         raise
-                    at = await self._elsewhere(error, at, rested=rested)
+                    at = await self._elsewhere(error, at, rested=rested is not None)
                     if at is None or ways == _WAYS:
                         raise
+
+    def _rested(self) -> Wire | None:
+        """A connection that is idle. One that has said something unasked would go on answering other questions."""
+        while self._idle:
+            link = self._idle.pop()
+            if not link.unread:
+                return link
+            link.abort()
+        return None
 
     async def _elsewhere(self, error: Exception, at: Address, *, rested: bool) -> Address | None:
         """Where to ask instead of `at`, or None where nobody knows better."""
@@ -149,16 +155,16 @@ class Links:
 
     async def _ask(self, link: Wire, words: Words, copies: int) -> Any:
         """Ask, and wait until so many replicas have what was written, too."""
-        limit = self.options.timeout / 1_000_000
+        end = self.loop.time() + self.options.timeout / 1_000_000
         # In ms, and so that WAIT ends before the call does.
         wait = ("WAIT", copies, self.options.timeout // 3000)
         try:
             if copies and self._lagging:
                 # Nothing is written while the replicas are away: a claim, for one, would count as a crash.
-                self._check_copies(await link.ask(limit, *wait), copies)
+                self._check_copies(await link.ask(end, *wait), copies)
             link.send(words, *[wait] * bool(copies))
-            answer = await link.answer(limit)
-            reached = await link.answer(limit) if copies else 0
+            answer = await link.answer(end)
+            reached = await link.answer(end) if copies else 0
         except BaseException:  # also when cancelled: the answer would be taken for that of the next question
             link.abort()
             raise
@@ -194,9 +200,11 @@ class Links:
     async def _let_go(self, patience: float = 0) -> None:
         """Close what is idle, and wait so many seconds for goodbyes: over TLS the server says one, too."""
         idle, self._idle = self._idle, []
-        if patience:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(patience):
-                    await asyncio.gather(*(link.close() for link in idle))
-        for link in idle:
-            link.abort()
+        try:
+            if patience:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(patience):
+                        await asyncio.gather(*(link.close() for link in idle))
+        finally:
+            for link in idle:
+                link.abort()

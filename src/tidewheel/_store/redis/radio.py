@@ -107,8 +107,9 @@ class Radio:
 
     async def _look_again(self) -> None:
         """Listen to another server when the keys have moved: `_listen` finds it as soon as this one is silent."""
-        if self._link is not None and await self._route.find() != self._at:
-            self._link.abort()
+        link = self._link  # it may be gone when the way is known
+        if link is not None and await self._route.find() != self._at:
+            link.abort()
 
     async def _listen_once(self, at: Address, *, back: bool) -> bool:
         """Listen until the connection breaks; gives whether there was one."""

@@ -9,8 +9,8 @@ from typing import Final
 
 from tidewheel._model.errors import StoreError, StoreUnavailable
 from tidewheel._store.redis.address import Address
-from tidewheel._store.redis.connect import ask_once, connected, messages
-from tidewheel._store.redis.errors import CREDENTIALS, FAILURES, translated
+from tidewheel._store.redis.connect import CREDENTIALS, ask_once, connected, messages
+from tidewheel._store.redis.errors import FAILURES, NO_PASSWORD_WANTED, translated
 from tidewheel._store.redis.options import RedisOptions
 from tidewheel._store.redis.route import Route
 from tidewheel._store.redis.wire import Refused
@@ -81,7 +81,7 @@ class SentinelRoute(Route):
                 return Address(host.decode(), int(port))
             known = [dict(zip(one[::2], one[1::2], strict=False)) for one in await self._masters(sentinel)]
         except Refused as error:
-            if error.code in CREDENTIALS:
+            if error.code in CREDENTIALS or NO_PASSWORD_WANTED in str(error):
                 raise StoreError(
                     f"{here} refuses user {self._theirs.username or 'default'!r} ({error}). Sentinels have credentials "
                     "of their own: ?sentinel_username=…&sentinel_password=…"

@@ -33,6 +33,10 @@ class Lost(Exception):
     """The connection is gone. Its cause, if there is one, is what the system said."""
 
 
+class Garbled(Exception):
+    """What came is no answer of a Redis server."""
+
+
 class Late(Exception):
     """Something took longer than it may."""
 
@@ -51,7 +55,8 @@ class Wire(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._gone = self._loop.create_future()
         self._paused = False
-        self._deadline = 0.0
+        self._end = 0.0
+        self._rings_at = 0.0
         self._alarm: asyncio.TimerHandle | None = None
         """One for many answers: most are there long before, and to set and to stop a timer for each costs as much as the
         rest of the wait.
@@ -66,26 +71,32 @@ class Wire(asyncio.Protocol):
         """Send commands, in one piece.
 
         Raises:
-            Lost: the connection is gone.
+            Lost, Garbled: the connection is gone.
         """
         if self._transport is None or self._transport.is_closing():
             raise self._farewell()
         # The stub of the function has tuples of one word only.
         self._transport.write(b"".join(hiredis.pack_command(words) for words in questions))  # type: ignore[arg-type]
 
-    async def answer(self, limit: float) -> Any:
+    @property
+    def unread(self) -> bool:
+        """Whether there are answers that nobody fetched."""
+        return bool(self._answers)
+
+    async def answer(self, end: float) -> Any:
         """The next answer; one that is an error is given, not raised.
 
         Raises:
-            Late: there is none for `limit` seconds.
+            Late: there is none until `end`, by the loop's clock.
             Lost: the connection is gone.
+            Garbled: something else has come; the connection is gone, too.
         """
         while not self._answers:
             if self._gone.done():
                 raise self._farewell()
             self._waiter = self._loop.create_future()
-            self._deadline = self._loop.time() + limit
-            if self._alarm is None or self._alarm.when() > self._deadline:
+            self._end = end
+            if self._alarm is None or self._rings_at > end:
                 self._set_alarm()
             try:
                 await self._waiter
@@ -95,16 +106,15 @@ class Wire(asyncio.Protocol):
             self._hold(paused=False)
         return self._answers.popleft()
 
-    async def ask(self, limit: float, *words: str | bytes | int) -> Any:
+    async def ask(self, end: float, *words: str | bytes | int) -> Any:
         """Send a command; gives its answer.
 
         Raises:
             Refused: the answer is an error.
-            Late: there is none for `limit` seconds.
-            Lost: the connection is gone.
+            Late, Lost, Garbled: see `answer`.
         """
         self.send(words)
-        answer = await self.answer(limit)
+        answer = await self.answer(end)
         if isinstance(answer, Refused):
             raise answer
         return answer
@@ -133,10 +143,11 @@ class Wire(asyncio.Protocol):
             while (answer := self._reader.gets()) is not _NOTHING:
                 self._answers.append(answer)
         except hiredis.HiredisError as error:
-            self._lost = error
+            self._lost = Garbled(f"it does not speak Redis's protocol ({error})")
             self.abort()
             return
-        self._wake()
+        if self._answers:  # not for each piece of a long one
+            self._wake()
         if len(self._answers) > _MOST and not self._paused:
             self._hold(paused=True)
 
@@ -156,13 +167,14 @@ class Wire(asyncio.Protocol):
     def _set_alarm(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = self._loop.call_at(self._deadline, self._ring)
+        self._rings_at = self._end
+        self._alarm = self._loop.call_at(self._end, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
         if self._waiter is None or self._waiter.done():
             return
-        if self._loop.time() < self._deadline:
+        if self._loop.time() < self._end:
             self._set_alarm()
         else:
             self._waiter.set_exception(Late("timeout"))
@@ -172,7 +184,9 @@ class Wire(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             (self._transport.pause_reading if paused else self._transport.resume_reading)()
 
-    def _farewell(self) -> Lost:
+    def _farewell(self) -> Exception:
+        if isinstance(self._lost, Garbled):
+            return self._lost
         error = Lost(str(self._lost or "the server closed the connection"))
         error.__cause__ = self._lost
         return error

@@ -3,5 +3,5 @@
 -- gives: nothing of interest
 -- locks: nothing
 --
--- It must write something, or there is nothing to wait for: a message that nobody reads (`connect.flushes` sees to that).
+-- It must write something, or there is nothing to wait for: a message that nobody reads (see flush_how.sql).
 SELECT pg_logical_emit_message(true, 'tidewheel', '')
