@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import asyncpg
 import pytest
-import pytest_asyncio
-from tests.conformance._postgres_kit import Place, two_stores
+from tests.conformance._postgres_kit import Place
 from tests.servers.postgres import Postgres, running
 
 from tidewheel._model.job import NewJob
@@ -44,14 +42,6 @@ class Disk:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return Disk(monkeypatch)
-
-
-@pytest_asyncio.fixture
-async def place(
-    postgres: Postgres, new_schema: Callable[[], str], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Place]:
-    async with two_stores(postgres.url, new_schema(), monkeypatch) as made:
-        yield made
 
 
 @pytest.mark.timeout(60)

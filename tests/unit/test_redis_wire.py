@@ -26,45 +26,74 @@ def after(seconds: float) -> float:
 
 
 @asynccontextmanager
-async def connection(serve: Serve) -> AsyncIterator[Wire]:
-    """A connection to a server that greets everybody, then does what the test says."""
-    writers: list[asyncio.StreamWriter] = []
+async def listening(serve: Serve) -> AsyncIterator[Address]:
+    """A server; its end waits until everybody it serves has left."""
+    ended: list[asyncio.Event] = []
 
-    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-        await reader.readuntil(b"tidewheel\r\n")
-        writer.write(b"+OK\r\n")
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        over = asyncio.Event()
+        ended.append(over)
         with suppress(OSError, asyncio.IncompleteReadError):  # it is we who leave
             await serve(reader, writer)
             await writer.drain()
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        over.set()
 
-    server = await asyncio.start_server(greet, "127.0.0.1", 0)
-    options = RedisOptions.parse("redis://host")
-    wire = await connected(options, Address("127.0.0.1", server.sockets[0].getsockname()[1]))
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
     try:
-        yield wire
+        yield Address("127.0.0.1", server.sockets[0].getsockname()[1])
     finally:
-        wire.abort()
-        for writer in writers:
-            writer.transport.abort()
         server.close()
+        for over in ended:
+            await over.wait()
         await server.wait_closed()
-        await asyncio.sleep(0.01)  # the servers' tasks notice it
 
 
-def saying(*parts: bytes) -> Serve:
-    """It answers the first question with these bytes, one piece after the other, then waits."""
+@asynccontextmanager
+async def connection(serve: Serve) -> AsyncIterator[Wire]:
+    """A connection to a server that greets everybody, then does what the test says."""
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"tidewheel\r\n")
+        writer.write(b"+OK\r\n")
+        await serve(reader, writer)
+
+    async with listening(greet) as place:
+        wire = await connected(RedisOptions.parse("redis://host"), place)
+        try:
+            yield wire
+        finally:
+            wire.abort()
+
+
+def saying(answer: bytes) -> Serve:
+    """It answers the first question with these bytes, then waits."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(len(PING))
-        for part in parts:
-            writer.write(part)
-            await writer.drain()
-            await asyncio.sleep(0.01)
+        writer.write(answer)
         await reader.read()
 
     return serve
+
+
+class Silence(asyncio.Transport):
+    """What is sent is lost; what is heard the test says itself, by `data_received`."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+
+def fed() -> Wire:
+    """A connection without a server."""
+    wire = Wire(Address("host", 1))
+    wire.connection_made(Silence())
+    return wire
 
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -72,9 +101,10 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def test_answers_come_in_the_order_of_the_questions_however_they_are_cut() -> None:
-    async with connection(saying(b"+on", b"e\r\n:2\r\n$5\r\nth", b"ree\r\n*2\r\n$-1\r\n:4\r\n")) as wire:
-        wire.send(("PING",))
-        assert [await wire.answer(after(5)) for _ in range(4)] == [b"one", 2, b"three", [None, 4]]
+    wire = fed()
+    for piece in (b"+on", b"e\r\n:2\r\n$5\r\nth", b"ree\r\n*2\r\n$-1\r\n:4\r\n"):
+        wire.data_received(piece)
+    assert [await wire.answer(after(5)) for _ in range(4)] == [b"one", 2, b"three", [None, 4]]
 
 
 async def test_a_refusal_is_an_answer_and_has_the_first_word_for_a_name() -> None:
@@ -94,19 +124,23 @@ async def test_an_answer_that_does_not_come_is_late() -> None:
 
 
 async def test_an_answer_that_comes_in_pieces_is_late_as_well() -> None:
-    async with connection(saying(*[b"$1000\r\n", *[b"x"] * 500])) as wire:
-        end = after(4 * SOON)
-        with pytest.raises(Late):
-            await wire.ask(end, "PING")
-        assert after(0) < end + 1
+    wire = fed()
+    waiting = asyncio.create_task(wire.ask(after(SOON), "PING"))
+    wire.data_received(b"$100000000\r\n")
+    while not waiting.done():
+        wire.data_received(b"x")
+        await asyncio.sleep(0)
+    with pytest.raises(Late):
+        await waiting
 
 
 async def test_a_short_wait_behind_a_long_one_is_short_and_a_long_one_behind_a_short_one_long() -> None:
-    async with connection(saying(b"+one\r\n", *[b""] * 12, b"+two\r\n")) as wire:
-        assert await wire.ask(after(60), "PING") == b"one"
-        with pytest.raises(Late):
-            await wire.answer(after(SOON))
-        assert await wire.answer(after(60)) == b"two"
+    wire = fed()
+    for said in (b"one", b"two"):
+        waiting = asyncio.create_task(wire.answer(after(60)))
+        await asyncio.sleep(0)
+        wire.data_received(b"+" + said + b"\r\n")
+        assert await waiting == said
         with pytest.raises(Late):
             await wire.answer(after(SOON))
 
@@ -188,7 +222,8 @@ async def test_answers_that_nobody_fetches_are_not_read_on_for_ever() -> None:
 
     async with connection(flood) as wire:
         wire.send(("PING",))
-        await asyncio.sleep(0.3)
+        while not wire._paused:  # noqa: ASYNC110
+            await asyncio.sleep(0)
         assert not sent.is_set()
         assert len(wire._answers) < 20_000
         for _ in range(50_000):
@@ -208,16 +243,11 @@ async def test_login_and_database_are_said_before_anything_else() -> None:
         heard.extend(words)
         writer.write(b"+OK\r\n-ERR DB index is out of range\r\n+OK\r\n")
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    options = RedisOptions.parse("redis://me:secret@host/9")
-    with pytest.raises(Refused, match="DB index"):
-        await connected(options, Address("127.0.0.1", server.sockets[0].getsockname()[1]))
+    async with listening(serve) as place:
+        with pytest.raises(Refused, match="DB index"):
+            await connected(RedisOptions.parse("redis://me:secret@host/9"), place)
     assert b" ".join(heard) == b"AUTH me secret SELECT 9 CLIENT SETNAME tidewheel"
-    server.close()
-    await server.wait_closed()
-    await asyncio.sleep(0.01)  # its task notices that we left
 
 
 @pytest.mark.parametrize(
@@ -236,15 +266,10 @@ async def test_what_a_server_says_at_the_door_is_heard(said: bytes, raised: bool
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(said)
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    place = Address("127.0.0.1", server.sockets[0].getsockname()[1])
-    with pytest.raises(Refused) if raised else nullcontext():
-        (await connected(RedisOptions.parse("redis://host"), place)).abort()
-    server.close()
-    await server.wait_closed()
-    await asyncio.sleep(0.01)
+    async with listening(serve) as place:
+        with pytest.raises(Refused) if raised else nullcontext():
+            (await connected(RedisOptions.parse("redis://host"), place)).abort()
 
 
 @pytest.mark.parametrize("host", ["x" * 70, "a..b"])
